@@ -1,0 +1,183 @@
+"""The path of every request, top to bottom: public documents and health above the gate, all else behind it.
+
+`build` puts one gate before every resource. `Gate.__call__` is the order in which a request is judged: Host and
+Origin, then the preflight, then the token, then what it asks for; the first thing that is wrong is the answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from gateway.audit import Audit, Write
+from gateway.authenticate import authenticate
+from gateway.documents import not_found, public_routes
+from gateway.errors import Refusal
+from gateway.issuers import TrustedIssuers
+from gateway.lifespan import lifespan_of
+from gateway.operation import Operation, check_length, check_mirrored, check_single, operations, read_body, replay
+from gateway.origin import Origins
+from gateway.policy import Policy
+from gateway.principal import Principal
+from gateway.refuse import Answers
+from gateway.settings import ResourceSettings, Settings
+from gateway.streams import EndWithToken, FilterLists, lists_something, with_cors
+from gateway.verifier import VerifiedTokens, Verifier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from discovery.fetch import Fetch
+
+
+def build(
+    settings: Settings,
+    apps: Mapping[str, ASGIApp],
+    *,
+    audit: Write | None = None,
+    fetch: Fetch | None = None,
+    now: Callable[[], float] = time.time,
+) -> Starlette:
+    """The gate around MCP servers: `apps` maps each resource's path to the ASGI app that a verified request reaches.
+
+    The app finds the caller in `request.state.principal`. `audit` takes the lines of the audit log. `fetch` and `now`
+    can be handed in for tests: where metadata and keys come from, and the clock.
+
+    Raises:
+        ValueError: `apps` and the resources of the settings are not the same paths.
+    """
+    paths = {resource.path for resource in settings.resources}
+    if paths != apps.keys():
+        raise ValueError(f"the settings name resources at {sorted(paths)}, the apps are for {sorted(apps)}")
+    issuers = TrustedIssuers(settings, fetch)
+    gates = {
+        resource.path: Gate(apps[resource.path], settings, resource, issuers, audit=audit, now=now)
+        for resource in settings.resources
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(issuers.close)
+            issuers.fetch_ahead()
+            for path, gate in gates.items():
+                stack.callback(gate.audit.flush)
+                gate.state = await stack.enter_async_context(lifespan_of(apps[path]))
+            yield
+
+    return Starlette(
+        routes=public_routes(settings, issuers),
+        middleware=[Middleware(Gates, gates=gates)],
+        exception_handlers={404: not_found(settings)},
+        lifespan=lifespan,
+    )
+
+
+class Gates:
+    """Finds the gate a request has to pass; what has none is a public route, or nothing at all."""
+
+    def __init__(self, app: ASGIApp, gates: Mapping[str, Gate]) -> None:
+        self.app = app
+        self.exact = dict(gates)
+        # Longest first, so that the most particular resource gets the request.
+        self.below = sorted(
+            ((path.rstrip("/") + "/", gate) for path, gate in gates.items() if gate.subpaths), reverse=True
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a request to its gate. The path that chooses it is the one the app will see."""
+        gate = self.exact.get(scope["path"]) if scope["type"] == "http" else None
+        if gate is None and scope["type"] == "http" and self.below:
+            gate = next((gate for prefix, gate in self.below if scope["path"].startswith(prefix)), None)
+        await (gate or self.app)(scope, receive, send)
+
+
+class Gate:
+    """One resource behind the gate: a request reaches the app with a verified principal, or is refused."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        resource: ResourceSettings,
+        issuers: TrustedIssuers,
+        *,
+        audit: Write | None,
+        now: Callable[[], float],
+    ) -> None:
+        url = settings.url_of(resource)
+        self.app = app
+        self.subpaths = resource.subpaths
+        self.origins = Origins(settings.public_url, settings.allowed_hosts, settings.allowed_origins)
+        self.policy = Policy(resource.scopes, resource.rules, settings.scope_hierarchy)
+        self.verifier = Verifier(
+            frozenset({url, *resource.aliases}),
+            issuers.of(resource),
+            claim_names=self.policy.claim_names,
+            leeway=settings.leeway,
+            cache=VerifiedTokens(settings.token_cache_size, settings.token_cache_seconds),
+            now=now,
+        )
+        self.answers = Answers(settings, resource)
+        self.audit = Audit(url, audit, now)
+        self.state: Mapping[str, Any] = {}  # what the app's own start-up yields
+        self.max_body = settings.max_body_bytes
+        self.leeway = settings.leeway
+        self.now = now
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Judge one request, in this order; no refusal tells more than the order allows."""
+        fields: list[tuple[bytes, bytes]] = scope["headers"]
+        headers = dict(fields)
+        origin = headers.get(b"origin")
+        principal: Principal | None = None
+        asked: list[Operation] = []
+        try:
+            self.origins.check_host(headers.get(b"host"))  # 421
+            if origin is not None:
+                self.origins.check_origin(origin)  # 403
+                send = with_cors(send, origin)
+                if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+                    await self.answers.preflight(origin, headers, send)
+                    return
+            principal = await authenticate(  # 401, 400, 503
+                self.verifier, headers.get(b"authorization"), fields, scope["query_string"]
+            )
+            if len(headers) != len(fields):
+                check_single(fields)  # 400
+            check_length(headers, self.max_body)  # 413
+            if b"transfer-encoding" in headers or (self.policy.asks_about_operations and scope["method"] == "POST"):
+                body = await read_body(receive, self.max_body)  # 413
+                if body is None:
+                    return  # the client went away
+                receive = replay(body, receive)
+                if self.policy.asks_about_operations and scope["method"] == "POST":
+                    asked = operations(body)  # 400
+                    check_mirrored(headers, asked)  # 400
+            self.policy.check(principal, asked)  # 403
+        except Refusal as refusal:
+            refusal_id = self.audit.refused(refusal, scope["method"], principal, asked)
+            await self.answers.refuse(refusal, refusal_id, send)
+            return
+        self.audit.allowed(principal, scope["method"], asked)
+        self.admit(scope, principal)
+        await self.app(scope, receive, self.outgoing(scope, principal, asked, send))
+
+    def admit(self, scope: Scope, principal: Principal) -> None:
+        """Give the app the principal and its own state, and take the token out of the headers."""
+        scope["state"] = {**self.state, "principal": principal}
+        scope["headers"] = [field for field in scope["headers"] if field[0] != b"authorization"]
+
+    def outgoing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> Send:
+        """What the response passes: streams end with the token, lists show what the principal may use."""
+        send = EndWithToken(send, principal.expires_at + self.leeway - self.now())
+        resumed = scope["method"] == "GET" and self.policy.kinds  # a stream that is resumed may replay a list
+        if resumed or lists_something(asked, self.policy):
+            return FilterLists(send, self.policy, principal)
+        return send

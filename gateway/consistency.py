@@ -1,0 +1,140 @@
+"""What settings must mean together before the first request: every contradiction is a sentence that names its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from urllib.parse import urlsplit
+
+from discovery.resource import InvalidResource, canonical
+from gateway.keys import FITS
+from gateway.settings import IssuerSettings, ResourceSettings, Settings
+
+SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
+PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # RFC 3986 §3.3, without what invites tricks: % and ;
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")  # RFC 9110 §7.2
+RESERVED = ("/.well-known", "/healthz", "/readyz", "/oauth", "/authz")  # paths of the gate itself
+
+
+def problems_of(settings: Settings) -> list[str]:
+    """Every reason not to start with these settings; empty when there is none."""
+    return [
+        *_public_url(settings.public_url),
+        *_issuers(settings),
+        *_resources(settings),
+        *_scopes(
+            "scope_hierarchy", [*settings.scope_hierarchy, *chain.from_iterable(settings.scope_hierarchy.values())]
+        ),
+        *_origins(settings.allowed_origins),
+        *_hosts("allowed_hosts", settings.allowed_hosts),
+        *_hosts("private_hosts", settings.private_hosts),
+    ]
+
+
+def _public_url(url: str) -> Iterator[str]:
+    try:
+        if urlsplit(canonical(url)).path:
+            yield f"public_url: must be an origin without a path; put the path of {url} into resources[].path"
+    except InvalidResource as error:
+        yield f"public_url: {error}"
+
+
+def _issuers(settings: Settings) -> Iterator[str]:
+    if not settings.issuers:
+        yield "issuers: name at least one issuer whose tokens are accepted"
+    names = [issuer.issuer for issuer in settings.issuers]
+    for i, issuer in enumerate(settings.issuers):
+        where = f"issuers[{i}]."
+        yield from _issuer_url(f"{where}issuer", issuer.issuer)
+        if issuer.jwks_uri:
+            yield from _issuer_url(f"{where}jwks_uri", issuer.jwks_uri, query=True)
+        if names.count(issuer.issuer) > 1:
+            yield f"{where}issuer: {issuer.issuer} is listed twice; keep one entry"
+        yield from _algorithms(f"{where}algorithms", issuer.algorithms)
+        yield from _audience_rule(where, issuer)
+
+
+def _issuer_url(where: str, url: str, *, query: bool = False) -> Iterator[str]:
+    try:
+        canonical(url.partition("?")[0] if query else url)
+    except InvalidResource as error:
+        yield f"{where}: {error}"
+
+
+def _algorithms(where: str, algorithms: list[str]) -> Iterator[str]:
+    if not algorithms:
+        yield f"{where}: name at least one, such as RS256"
+    for name in algorithms:
+        if name not in FITS:
+            yield f"{where}: {name} is no algorithm with a public key; choose among {', '.join(FITS)}"
+
+
+def _audience_rule(where: str, issuer: IssuerSettings) -> Iterator[str]:
+    if not issuer.is_cognito:
+        if issuer.client_ids or issuer.resource_server or issuer.resource_binding:
+            yield f"{where}client_ids: only Cognito's tokens may lack an audience; leave it out, or set kind: cognito"
+    elif bool(issuer.client_ids) == issuer.resource_binding:
+        yield (
+            f"{where}client_ids: no audience rule, or two. Cognito's tokens may lack `aud`: list the app clients whose "
+            "tokens are accepted, or set resource_binding: true if every client asks with `resource`"
+        )
+    if "" in issuer.client_ids:
+        yield f"{where}client_ids: an entry is empty; remove it"
+
+
+def _resources(settings: Settings) -> Iterator[str]:
+    if not settings.resources:
+        yield "resources: name at least one, or leave it out for one at /mcp"
+    issuers = {issuer.issuer for issuer in settings.issuers}
+    paths = [resource.path for resource in settings.resources]
+    for i, resource in enumerate(settings.resources):
+        where = f"resources[{i}]."
+        yield from _path(f"{where}path", resource.path, paths)
+        yield from _scopes(f"{where}scopes", resource.scopes)
+        if resource.scope_prefix:
+            yield from _scopes(f"{where}scope_prefix", [resource.scope_prefix])
+        for issuer in resource.issuers:
+            if issuer not in issuers:
+                yield f"{where}issuers: {issuer} is not among issuers; add it there or correct it"
+        yield from _rules(where, resource)
+
+
+def _path(where: str, path: str, paths: list[str]) -> Iterator[str]:
+    segments = path.split("/")
+    if path != "/" and (PATH.fullmatch(path) is None or "." in segments or ".." in segments):
+        yield f"{where}: {path!r} must begin with a slash, not end with one, and need no escapes, such as /mcp"
+    elif any(path == taken or path.startswith(f"{taken}/") for taken in RESERVED):
+        yield f"{where}: {path} is a path of the gate itself; choose another one"
+    if paths.count(path) > 1:
+        yield f"{where}: {path} is listed twice; give every resource its own path"
+
+
+def _rules(where: str, resource: ResourceSettings) -> Iterator[str]:
+    for i, rule in enumerate(resource.rules):
+        if not (rule.tools or rule.prompts or rule.resources):
+            yield f"{where}rules[{i}]: is about nothing; name tools, prompts or resources"
+        if not (rule.scopes or rule.groups or rule.claims):
+            yield f"{where}rules[{i}]: asks for nothing; name scopes, groups or claims"
+        yield from _scopes(f"{where}rules[{i}].scopes", rule.scopes)
+
+
+def _scopes(where: str, scopes: Iterable[str]) -> Iterator[str]:
+    for scope in scopes:
+        if SCOPE.fullmatch(scope) is None:
+            yield f"{where}: {scope!r} is no scope; one has no blanks, quotes or backslashes (RFC 6749 §3.3)"
+        elif scope == "offline_access":
+            yield f"{where}: offline_access is between clients and the issuer; a resource does not need it, remove it"
+
+
+def _origins(origins: list[str]) -> Iterator[str]:
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or HOST.fullmatch(parts.netloc) is None or origin.count("/") > 2:
+            yield f"allowed_origins: {origin!r} must be scheme and host as browsers send them, https://app.example.com"
+
+
+def _hosts(where: str, hosts: list[str]) -> Iterator[str]:
+    for host in hosts:
+        if HOST.fullmatch(host) is None:
+            yield f"{where}: {host!r} must be a host name or address, with a port if it is not the usual one"

@@ -1,0 +1,206 @@
+"""One issuer's key set: fetched once for everyone, kept while it is fresh, used while the issuer is down."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from gateway.errors import KeysUnavailable, UnknownKey
+
+FRESH = 600.0  # seconds a key set is used without asking again
+COOLDOWN = 30.0  # seconds between two fetches, whoever asks and whatever for
+STALE = 86_400.0  # seconds an old key set serves while the issuer cannot be reached
+AHEAD = 0.8  # part of FRESH after which the next request sends for a new key set without waiting
+MAX_KEYS = 100  # a key set is a handful; what is beyond is not read
+MIN_RSA_BITS = 2048  # RFC 7518 §3.3
+
+# What a key must be to verify an algorithm (RFC 7518 §3.1, RFC 8037 §3.1). No HMAC: a published key is public.
+FITS: Mapping[str, tuple[type[RSAKey | ECKey | OKPKey], str]] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), (RSAKey, "")),
+    "ES256": (ECKey, "P-256"),
+    "ES384": (ECKey, "P-384"),
+    "ES512": (ECKey, "P-521"),
+    "EdDSA": (OKPKey, "Ed25519"),
+}
+
+log = logging.getLogger("bearergate.keys")
+
+
+class VerificationKey(NamedTuple):
+    """A public key together with the one algorithm it is asked to verify."""
+
+    verify: Callable[[bytes, bytes, Any], bool]
+    key: Key
+
+    def signed(self, signing_input: bytes, signature: bytes) -> bool:
+        """Whether `signature` was made over `signing_input` with this key's private half."""
+        return self.verify(signing_input, signature, self.key)
+
+
+class KeysError(Exception):
+    """The key set could not be fetched or read; the text says which and why, and is safe to log."""
+
+
+class KeySet:
+    """The keys of one issuer, by key id and algorithm.
+
+    `fetch` returns the bytes of the JWKS document or raises `KeysError`. `now` is a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        issuer: str,
+        algorithms: Iterable[str],
+        fetch: Callable[[], Awaitable[bytes]],
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.issuer = issuer
+        self.algorithms = tuple(algorithms)
+        self._fetch = fetch
+        self._now = now
+        self._keys: dict[tuple[str | None, str], VerificationKey] = {}
+        self._fetched = float("-inf")  # when the keys in use arrived
+        self._asked = float("-inf")  # when the last fetch began, successful or not
+        self._failure = ""  # why the last fetch failed; "" after a success
+        self._flight: asyncio.Task[None] | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are keys that may still be used."""
+        return bool(self._keys) and self._now() - self._fetched < STALE
+
+    @property
+    def failure(self) -> str:
+        """Why the last fetch failed, in one sentence safe to show; empty after a success."""
+        return self._failure
+
+    def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
+        """The key if it is known and nothing needs to be waited for; sends for new keys ahead of expiry."""
+        now = self._now()
+        age = now - self._fetched
+        if age >= STALE or (age >= FRESH and not self._failure):
+            return None
+        # Old keys are waited for once; from then on an issuer that is down delays nobody.
+        if age >= FRESH * AHEAD and now - self._asked >= COOLDOWN:
+            self._take_off()
+        return self._keys.get((kid, algorithm))
+
+    async def get(self, kid: str | None, algorithm: str) -> VerificationKey:
+        """The key, fetched if need be.
+
+        Raises:
+            UnknownKey: the issuer was asked and publishes no such key.
+            KeysUnavailable: the issuer cannot be asked, and what is known does not do.
+        """
+        if key := self.find(kid, algorithm):
+            return key
+        await self.refresh()
+        if self.usable and (key := self._keys.get((kid, algorithm))):
+            return key
+        if self._failure or not self.usable:
+            wait = max(1, int(self._asked + COOLDOWN - self._now()) + 1)
+            raise KeysUnavailable(f"the keys of {self.issuer} cannot be had: {self._failure}", wait)
+        raise UnknownKey(f"{self.issuer} publishes no key {kid!a} for {algorithm}")
+
+    async def refresh(self) -> None:
+        """Fetch the key set unless that was tried within the cooldown; all who wait share one fetch."""
+        if self._flight is None and self._now() - self._asked >= COOLDOWN:
+            self._take_off()
+        if self._flight is not None:
+            # Shielded: the caller that went away must not take the key set of all the others with it.
+            await asyncio.shield(self._flight)
+
+    async def close(self) -> None:
+        """End a fetch that is still under way."""
+        if self._flight is not None:
+            self._flight.cancel()
+            await asyncio.wait([self._flight])
+
+    def _take_off(self) -> None:
+        if self._flight is None:
+            self._asked = self._now()
+            self._flight = asyncio.get_running_loop().create_task(self._load())
+
+    async def _load(self) -> None:
+        try:
+            keys = read_keys(await self._fetch(), self.algorithms)
+        except KeysError as error:
+            self._failure = str(error)
+            log.warning("keys of %s: %s", self.issuer, error)
+        else:
+            self._keys, self._fetched, self._failure = keys, self._now(), ""
+        finally:
+            self._flight = None
+
+
+class _Jwks(msgspec.Struct):
+    keys: list[dict[str, Any]]
+
+
+_decode = msgspec.json.Decoder(_Jwks).decode
+
+
+def read_keys(document: bytes, algorithms: Iterable[str]) -> dict[tuple[str | None, str], VerificationKey]:
+    """The usable keys of a JWKS document (RFC 7517 §5), by key id and algorithm.
+
+    An entry that cannot be used is passed over, as RFC 7517 §5 asks. Where exactly one key fits an algorithm,
+    it also stands under the key id None: only then does a token without `kid` name its key (RFC 7515 §4.1.4).
+
+    Raises:
+        KeysError: the document is no key set, or nothing in it can verify a token.
+    """
+    try:
+        entries = _decode(document).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise KeysError(f"what its key location answers is no JWKS document ({error})") from None
+    keys: dict[tuple[str | None, str], VerificationKey] = {}
+    for algorithm in algorithms:
+        fitting = [entry for entry in entries[:MAX_KEYS] if fits(entry, algorithm)]
+        for entry in fitting:
+            kid, key = entry.get("kid"), verification_key(entry, algorithm)
+            if key is None:
+                continue
+            if isinstance(kid, str):
+                keys.setdefault((kid, algorithm), key)
+            if len(fitting) == 1:
+                keys[None, algorithm] = key
+    if not keys:
+        raise KeysError(f"its key set holds no key that can verify {', '.join(algorithms)}")
+    return keys
+
+
+def fits(entry: Mapping[str, Any], algorithm: str) -> bool:
+    """Whether a JWK is published for verifying this algorithm (RFC 7517 §4.1 to §4.4)."""
+    kind, curve = FITS[algorithm]
+    operations = entry.get("key_ops", ["verify"])
+    return (
+        entry.get("kty") == kind.key_type
+        and entry.get("use", "sig") == "sig"
+        and entry.get("alg", algorithm) == algorithm
+        and entry.get("crv", curve) == curve
+        and isinstance(operations, list)
+        and "verify" in operations
+        and "d" not in entry  # somebody published a private key: whoever read it can sign
+    )
+
+
+def verification_key(entry: Mapping[str, Any], algorithm: str) -> VerificationKey | None:
+    """The key of a JWK that fits the algorithm; None where its numbers are no key or too weak a one."""
+    kind, _ = FITS[algorithm]
+    members: dict[str, str | list[str]] = {name: value for name, value in entry.items() if isinstance(value, str)}
+    try:
+        key = kind.import_key(members)
+        if isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS:
+            return None
+    except (JoseError, ValueError, KeyError, TypeError):
+        return None
+    return VerificationKey(JWSRegistry.algorithms[algorithm].verify, key)

@@ -1,0 +1,58 @@
+"""Starts and stops an app that stands behind the gate, the way a server would (ASGI lifespan protocol)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+log = logging.getLogger("bearergate")
+
+
+@asynccontextmanager
+async def lifespan_of(app: ASGIApp) -> AsyncIterator[dict[str, Any]]:
+    """The state an app's own start-up yields, while the app runs; empty for apps that know no lifespan.
+
+    Raises:
+        RuntimeError: the app says that it cannot start, with its reason.
+    """
+    state: dict[str, Any] = {}
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    from_app: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": state}
+    running = asyncio.ensure_future(_run(app, scope, to_app, from_app))
+    to_app.put_nowait({"type": "lifespan.startup"})
+    started = await from_app.get()
+    if started["type"] == "lifespan.startup.failed":
+        await running
+        raise RuntimeError(f"the app behind the gate cannot start: {started.get('message') or 'it gives no reason'}")
+    try:
+        yield state
+    finally:
+        to_app.put_nowait({"type": "lifespan.shutdown"})
+        await running
+
+
+async def _run(
+    app: ASGIApp, scope: dict[str, Any], to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message]
+) -> None:
+    spoke = False
+
+    async def send(message: Message) -> None:
+        nonlocal spoke
+        spoke = True
+        await from_app.put(message)
+
+    try:
+        await app(scope, to_app.get, send)
+    except Exception as error:
+        if spoke:
+            raise
+        # An app that raises at a scope it does not know has no lifespan: servers read it the same way.
+        log.warning("the app behind the gate has no lifespan, or failed in it: %s", type(error).__name__)
+    finally:
+        from_app.put_nowait({"type": "lifespan.unsupported"})

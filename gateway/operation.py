@@ -1,0 +1,214 @@
+"""Which MCP operation a request is: what it calls, gets or reads, told from its body alone.
+
+Headers that mirror the body (2026-07-28) are compared with it and never decide anything. The body is decoded by
+type, so that what no rule asks about is skipped, not built; where no rule asks, it is not read at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Literal, NamedTuple
+
+import msgspec
+from starlette.types import Message, Receive
+
+from gateway.errors import BodyTooLarge, HeaderMismatch, InvalidJson, InvalidMessage, RepeatedHeader
+
+# Revisions whose requests carry no mirrored headers; any other version named in the header is held to them.
+HANDSHAKE_REVISIONS = frozenset({b"2025-03-26", b"2025-06-18", b"2025-11-25", b"2024-11-05"})
+MIRRORED = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")  # at most once each; b"mcp-session-id" likewise
+MAX_BATCH = 100  # messages in one body
+
+Kind = Literal["tool", "prompt", "resource"]
+
+
+class Target(NamedTuple):
+    """Something a rule can be about: a tool or prompt by name, a resource by URI."""
+
+    kind: Kind
+    name: str
+
+
+class Operation(NamedTuple):
+    """One JSON-RPC message as far as the policy cares; `method` is "" for a client's response."""
+
+    method: str
+    targets: tuple[Target, ...] = ()
+    request_id: int | str | None = None
+
+
+class _Reference(msgspec.Struct):
+    name: str | None = None
+    uri: str | None = None
+
+
+class _Subscriptions(msgspec.Struct, rename="camel"):
+    resource_subscriptions: list[str] | None = None
+
+
+class _Params(msgspec.Struct):
+    name: str | None = None
+    uri: str | None = None
+    ref: _Reference | None = None
+    notifications: _Subscriptions | None = None
+
+
+class _Envelope(msgspec.Struct):
+    method: str = ""
+    id: int | str | float | None = None
+    params: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_envelope = msgspec.json.Decoder(_Envelope).decode
+_batch = msgspec.json.Decoder(list[_Envelope]).decode
+_params = msgspec.json.Decoder(_Params).decode
+
+# What the operations with a target name, and in which member of their parameters.
+_NAMED: dict[str, Kind] = {"tools/call": "tool", "prompts/get": "prompt"}
+_BY_URI = frozenset({"resources/read", "resources/subscribe", "resources/unsubscribe"})
+
+
+def operations(body: bytes) -> list[Operation]:
+    """What a body asks for: one operation, or those of a batch (2025-03-26), in order.
+
+    Raises:
+        InvalidJson: the body is no JSON.
+        InvalidMessage: it is no JSON-RPC message, or one whose target cannot be told.
+    """
+    first = body.lstrip(b" \t\r\n")[:1]
+    try:
+        if first == b"[":
+            messages = _batch(body)
+            if not 0 < len(messages) <= MAX_BATCH:
+                raise InvalidMessage(f"a batch of {len(messages)} messages")
+            return [_operation(message) for message in messages]
+        return [_operation(_envelope(body))]
+    except msgspec.ValidationError as error:
+        raise InvalidMessage(f"not a JSON-RPC message: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidJson(f"not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidJson("nested too deeply") from None
+
+
+def _operation(message: _Envelope) -> Operation:
+    request_id = message.id if isinstance(message.id, int | str) else None
+    try:
+        targets = tuple(_targets(message.method, message.params))
+    except msgspec.ValidationError as error:
+        raise InvalidMessage(f"parameters of {message.method[:100]!a}: {error}", request_id) from None
+    return Operation(message.method, targets, request_id)
+
+
+def _targets(method: str, raw: msgspec.Raw) -> list[Target]:
+    if kind := _NAMED.get(method):
+        return [Target(kind, _present(_params(raw).name))]
+    if method in _BY_URI:
+        return [Target("resource", _present(_params(raw).uri))]
+    if method == "completion/complete":
+        reference = _params(raw).ref or _Reference()
+        return [Target("prompt", reference.name)] if reference.name else [Target("resource", _present(reference.uri))]
+    if method == "subscriptions/listen":
+        wanted = _params(raw).notifications
+        return [Target("resource", uri) for uri in (wanted and wanted.resource_subscriptions) or ()]
+    return []
+
+
+def _present(value: str | None) -> str:
+    if value is None:
+        raise msgspec.ValidationError("the name of what is meant is missing")
+    return value
+
+
+def check_mirrored(headers: dict[bytes, bytes], asked: list[Operation]) -> None:
+    """The mirrored headers of a 2026-07-28 request say what its body says (MCP 2026-07-28, Server Validation).
+
+    Requests of older revisions carry none, and what they send under these names means nothing.
+
+    Raises:
+        HeaderMismatch: with the id of the request.
+    """
+    version = headers.get(b"mcp-protocol-version")
+    if version is None or version in HANDSHAKE_REVISIONS:
+        return
+    if len(asked) > 1:
+        raise InvalidMessage("a batch, which this revision does not have")
+    operation = asked[0]
+    if operation.request_id is None:
+        return  # a notification, whose headers the text leaves undefined
+    if headers.get(b"mcp-method") != operation.method.encode():
+        raise HeaderMismatch("Mcp-Method is not the method of the body", operation.request_id)
+    if operation.method in _NAMED or operation.method == "resources/read":
+        name = decode_mirrored(headers.get(b"mcp-name"))
+        if name != operation.targets[0].name:
+            raise HeaderMismatch("Mcp-Name is not the name in the body", operation.request_id)
+
+
+def decode_mirrored(value: bytes | None) -> str | None:
+    """The text of a mirrored header: as it stands, or out of `=?base64?…?=`; None where it is not well formed."""
+    if value is None:
+        return None
+    if not (value.startswith(b"=?base64?") and value.endswith(b"?=")):
+        return value.decode("latin-1")
+    encoded = value[len(b"=?base64?") : -len(b"?=")]
+    try:
+        decoded = binascii.a2b_base64(encoded, strict_mode=True)
+        return decoded.decode() if base64.b64encode(decoded) == encoded else None
+    except ValueError:
+        return None
+
+
+def check_single(headers: list[tuple[bytes, bytes]]) -> None:
+    """Headers that say one thing are there once; called only where some header is there twice."""
+    names = [name for name, _ in headers]
+    for header in (*MIRRORED, b"mcp-session-id"):
+        if names.count(header) > 1:
+            raise RepeatedHeader(f"{header.decode()} was sent {names.count(header)} times")
+
+
+def check_length(headers: dict[bytes, bytes], limit: int) -> None:
+    """A body that says it is too large is not even begun."""
+    length = headers.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > 18:
+        raise InvalidMessage("Content-Length is no length")
+    if int(length) > limit:
+        raise BodyTooLarge(f"{length.decode()} bytes")
+
+
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body of a request, or None where the client went away before its end.
+
+    Raises:
+        BodyTooLarge: it has more than `limit` bytes; nothing beyond them is kept.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise BodyTooLarge(f"{len(body)} bytes")
+        return body
+    chunks, size = [], 0
+    while message["type"] == "http.request":
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise BodyTooLarge(f"more than {limit} bytes")
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
+    return None
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives a body that was read already, then whatever else comes (a disconnect)."""
+    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
+
+    async def receive_again() -> Message:
+        nonlocal message
+        if message is None:
+            return await receive()
+        first, message = message, None
+        return first
+
+    return receive_again

@@ -1,0 +1,133 @@
+"""What an operation needs and what a principal may do; the same object decides calls and what lists show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from fnmatch import translate
+from typing import NamedTuple
+
+from gateway.errors import DeniedByPolicy, InsufficientScope
+from gateway.operation import Kind, Operation, Target
+from gateway.principal import Principal
+from gateway.settings import Rule
+
+MEMO = 4_096  # targets whose needs are remembered; strangers choose names, so the memory is bounded
+
+
+class Needs(NamedTuple):
+    """What one target needs: all of the scopes, and every rule's own conditions."""
+
+    scopes: frozenset[str]
+    rules: tuple[Rule, ...] = ()  # those that ask for groups or claims
+
+
+class Policy:
+    """The rules of one resource.
+
+    `scopes` are needed by every request, `rules` by what they name. `hierarchy` says which scopes a broader one
+    implies (MCP 2026-07-28, Step-Up Authorization Flow: a broader scope is accepted for a narrower one).
+    """
+
+    def __init__(
+        self,
+        scopes: Iterable[str] = (),
+        rules: Iterable[Rule] = (),
+        hierarchy: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        self.scopes = frozenset(scopes)
+        self.rules = tuple((rule, _patterns(rule)) for rule in rules)
+        self.kinds = frozenset(kind for _, patterns in self.rules for kind, found in patterns.items() if found)
+        self.hierarchy = {broad: frozenset(narrow) for broad, narrow in (hierarchy or {}).items()}
+        self.known = self.scopes.union(
+            *(rule.scopes for rule, _ in self.rules), self.hierarchy, *self.hierarchy.values()
+        )
+        self.claim_names = frozenset(name for rule, _ in self.rules for name in rule.claims)
+        self._needs: dict[Target, Needs] = {}
+        self._implied: dict[frozenset[str], frozenset[str]] = {}
+
+    @property
+    def asks_about_operations(self) -> bool:
+        """Whether any rule is about what a request does, so that its body must be read."""
+        return bool(self.rules)
+
+    def check(self, principal: Principal, operations: Iterable[Operation]) -> None:
+        """Let all of these operations pass, or none.
+
+        Raises:
+            InsufficientScope: with every scope they need, in one go, and those of ours already granted.
+            DeniedByPolicy: a group or claim is missing, which no scope would cure.
+        """
+        needed = set(self.scopes)
+        for operation in operations:
+            for target in operation.targets:
+                needs = self.needs(target)
+                needed |= needs.scopes
+                for rule in needs.rules:
+                    _check_conditions(principal, rule, target)
+        if not self.implied(principal.scopes) >= needed:
+            missing = ", ".join(sorted(needed - self.implied(principal.scopes)))
+            raise InsufficientScope(frozenset(needed | (principal.scopes & self.known)), f"it lacks {missing}")
+
+    def may(self, principal: Principal, target: Target) -> bool:
+        """Whether a call of this target would pass; what lists show is decided by nothing else."""
+        try:
+            self.check(principal, [Operation("", (target,))])
+        except (InsufficientScope, DeniedByPolicy):
+            return False
+        return True
+
+    def rules_about(self, kind: Kind) -> bool:
+        """Whether what a list of this kind shows may depend on the principal."""
+        return kind in self.kinds
+
+    def needs(self, target: Target) -> Needs:
+        """What a target needs beyond the scopes of the resource: the sum of every rule that fits it."""
+        if target not in self._needs:
+            if len(self._needs) >= MEMO:
+                self._needs.clear()
+            fitting = [
+                rule for rule, patterns in self.rules if any(p.fullmatch(target.name) for p in patterns[target.kind])
+            ]
+            scopes = frozenset(scope for rule in fitting for scope in rule.scopes)
+            self._needs[target] = Needs(scopes, tuple(rule for rule in fitting if rule.groups or rule.claims))
+        return self._needs[target]
+
+    def implied(self, scopes: frozenset[str]) -> frozenset[str]:
+        """The scopes granted and all that they imply, transitively; equal sets share one answer."""
+        if not self.hierarchy:
+            return scopes
+        if scopes not in self._implied:
+            if len(self._implied) >= MEMO:
+                self._implied.clear()
+            found: set[str] = set()
+            open_ends = list(scopes)
+            while open_ends:
+                scope = open_ends.pop()
+                if scope not in found:
+                    found.add(scope)
+                    open_ends.extend(self.hierarchy.get(scope, ()))
+            self._implied[scopes] = frozenset(found)
+        return self._implied[scopes]
+
+
+def _patterns(rule: Rule) -> dict[Kind, list[re.Pattern[str]]]:
+    return {
+        "tool": [_glob(pattern) for pattern in rule.tools],
+        "prompt": [_glob(pattern) for pattern in rule.prompts],
+        "resource": [_glob(pattern) for pattern in rule.resources],
+    }
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    # Case counts: names of tools and URIs of resources are compared to the letter.
+    return re.compile(translate(pattern))
+
+
+def _check_conditions(principal: Principal, rule: Rule, target: Target) -> None:
+    if rule.groups and principal.groups.isdisjoint(rule.groups):
+        raise DeniedByPolicy(f"{target.kind} {target.name[:100]!a} is for {' or '.join(rule.groups)}")
+    claims = dict(principal.claims)
+    for name, value in rule.claims.items():
+        if name not in claims or type(claims[name]) is not type(value) or claims[name] != value:
+            raise DeniedByPolicy(f"{target.kind} {target.name[:100]!a} needs another value of the claim {name}")

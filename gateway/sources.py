@@ -1,0 +1,177 @@
+"""Settings from `bearergate.yaml` and the environment: every problem named at once, each with the key to change."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from gateway.consistency import problems_of
+from gateway.settings import Settings
+
+PREFIX = "BEARERGATE_"
+FILE = f"{PREFIX}FILE"  # names the settings file; not a setting itself
+DEFAULT_FILE = "bearergate.yaml"
+MAX_FILE = 1_000_000  # bytes
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `problems` are sentences, each beginning with the key to change."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of a file and the environment; the environment wins, key by key.
+
+    Without a path, `BEARERGATE_FILE` or `bearergate.yaml` is read if it is there. `BEARERGATE_<KEY>` is read as YAML,
+    so lists and mappings can be given too. The variables `COGNITO_REGION`, `COGNITO_USER_POOL_ID`,
+    `COGNITO_ALLOWED_CLIENT_IDS` and `COGNITO_REQUIRED_SCOPES` describe one issuer.
+
+    Raises:
+        SettingsError: with every problem there is.
+    """
+    environment = environment or {}
+    values = read_file(path or environment.get(FILE) or "", required=bool(path or environment.get(FILE)))
+    problems: list[str] = []
+    add_cognito(values, environment, problems)
+    add_environment(values, environment, problems)
+    return parse(values, problems)
+
+
+def parse(values: Mapping[str, Any], problems: list[str] | None = None) -> Settings:
+    """Settings from plain values, as YAML or JSON gives them; raises `SettingsError` with every problem."""
+    problems = problems if problems is not None else []
+    settings = convert(dict(values), Settings, "", problems)
+    if isinstance(settings, Settings):
+        problems += problems_of(settings)
+        if not problems:
+            return settings
+    raise SettingsError(problems)
+
+
+def read_file(path: str | Path, *, required: bool) -> dict[str, Any]:
+    """The mapping a YAML file holds; an absent file that nobody named is an empty one."""
+    file = Path(path or DEFAULT_FILE)
+    try:
+        if file.stat().st_size > MAX_FILE:
+            raise SettingsError([f"{file}: larger than {MAX_FILE} bytes, so hardly a settings file"])
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        if not required:
+            return {}
+        raise SettingsError([f"{file}: no such file; create it or name another one"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{file}: cannot be read ({error}); check its permissions and encoding"]) from None
+    values = read_yaml(text, str(file))
+    if not isinstance(values, dict | None):
+        raise SettingsError([f"{file}: must hold keys and values, such as `public_url: https://mcp.example.com`"])
+    return {str(key): value for key, value in (values or {}).items()}
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """What a YAML text says; `where` names it in the sentence about what is wrong with it."""
+    import yaml  # noqa: PLC0415 - settings from the environment alone need no YAML parser
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        place = getattr(error, "problem_mark", None)
+        line = f" in line {place.line + 1}" if place else ""
+        reason = getattr(error, "problem", None) or "nested too deeply"
+        raise SettingsError([f"{where}: not valid YAML{line} ({reason})"]) from None
+
+
+def add_environment(values: dict[str, Any], environment: Mapping[str, str], problems: list[str]) -> None:
+    """Put every `BEARERGATE_<KEY>` over the file's value; a name that is no key is a problem."""
+    keys = {PREFIX + field.upper(): field for field in Settings.__struct_fields__}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable == FILE:
+            continue
+        if variable not in keys:
+            problems.append(f"{variable}: not a setting{suggestion(variable, keys)}")
+            continue
+        try:
+            values[keys[variable]] = read_yaml(text, variable)
+        except SettingsError as error:
+            problems += error.problems
+
+
+def add_cognito(values: dict[str, Any], environment: Mapping[str, str], problems: list[str]) -> None:
+    """Put the issuer that `COGNITO_*` variables describe, if any, where no issuer is given otherwise."""
+    region, pool = environment.get("COGNITO_REGION", ""), environment.get("COGNITO_USER_POOL_ID", "")
+    if not pool or "issuers" in values:
+        return
+    if not region and "_" not in pool:
+        problems.append("COGNITO_REGION: missing; the region of the user pool, such as us-east-1")
+    region = region or pool.partition("_")[0]
+    scopes = words(environment.get("COGNITO_REQUIRED_SCOPES", ""))
+    servers = {scope.rpartition("/")[0] for scope in scopes if "/" in scope}
+    issuer: dict[str, Any] = {"issuer": f"https://cognito-idp.{region}.amazonaws.com/{pool}"}
+    if clients := words(environment.get("COGNITO_ALLOWED_CLIENT_IDS", "")):
+        issuer["client_ids"] = clients
+    if len(servers) == 1:
+        issuer["resource_server"] = servers.pop()
+    values["issuers"] = [issuer]
+    if scopes and "resources" not in values:
+        values["resources"] = [{"scopes": scopes}]
+
+
+def words(text: str) -> list[str]:
+    """The words of a list written with commas or blanks, as both are common in environment variables."""
+    return text.replace(",", " ").split()
+
+
+def convert(value: Any, kind: type[msgspec.Struct], where: str, problems: list[str]) -> msgspec.Struct | None:
+    """A struct from plain values, each field by itself, so that one problem does not hide the next."""
+    if not isinstance(value, dict):
+        problems.append(f"{where or 'settings'}: must be keys and values, not {plain(value)}")
+        return None
+    before = len(problems)
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    problems += [f"{where}{key}: not a setting{suggestion(key, fields)}" for key in value if key not in fields]
+    made: dict[str, Any] = {}
+    for key, field in fields.items():
+        if key in value:
+            made[field.name] = convert_field(value[key], field.type, f"{where}{key}", problems)
+        elif field.required:
+            problems.append(f"{where}{key}: missing. {description(field.type)}")
+    return kind(**made) if len(problems) == before else None
+
+
+def convert_field(value: Any, kind: Any, where: str, problems: list[str]) -> Any:
+    """A field's value; lists of structs are gone through one by one."""
+    bare = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
+    item = get_args(bare)[0] if get_origin(bare) is list else None
+    if isinstance(item, type) and issubclass(item, msgspec.Struct):
+        if not isinstance(value, list):
+            problems.append(f"{where}: must be a list, not {plain(value)}")
+            return []
+        return [convert(entry, item, f"{where}[{i}].", problems) for i, entry in enumerate(value)]
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        problems.append(f"{where}: {str(error).replace(' - at ', ' at ')}. {description(kind)}")
+        return None
+
+
+def description(kind: Any) -> str:
+    """The sentence a field is declared with."""
+    return next((meta.description for meta in getattr(kind, "__metadata__", ()) if meta.description), "")
+
+
+def suggestion(key: object, known: Mapping[str, Any]) -> str:
+    """What the writer of an unknown key may have meant."""
+    near = difflib.get_close_matches(str(key), known, 1)
+    return f"; did you mean {near[0]}?" if near else "; see docs/settings.md for those there are"
+
+
+def plain(value: Any) -> str:
+    """The kind of a value in the words of YAML."""
+    names = {str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "keys"}
+    return names.get(type(value), "nothing" if value is None else "something else")

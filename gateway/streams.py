@@ -1,0 +1,215 @@
+"""What happens to a response on its way out: lists are filtered, event streams end with their token, CORS is added.
+
+Each is a `send` around a `send`. None holds back more than it must: an event of a stream goes on as soon as its last
+byte is there, and what is neither a list nor a stream is not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+
+import msgspec
+from starlette.types import Message, Send
+
+from gateway.operation import Kind, Operation, Target
+from gateway.origin import cors_headers
+from gateway.policy import Policy
+from gateway.principal import Principal
+
+# What the lists of MCP hold: the member of the result, the kind of its entries, and the member that names one.
+LISTS: tuple[tuple[str, Kind, str], ...] = (
+    ("tools", "tool", "name"),
+    ("prompts", "prompt", "name"),
+    ("resources", "resource", "uri"),
+    ("resourceTemplates", "resource", "uriTemplate"),
+)
+LIST_METHODS: dict[str, Kind] = {
+    "tools/list": "tool",
+    "prompts/list": "prompt",
+    "resources/list": "resource",
+    "resources/templates/list": "resource",
+}
+MAX_HELD = 16 * 1024 * 1024  # bytes of one list or event held back to be filtered
+END_OF_EVENT = re.compile(rb"\r\n\r\n|\n\n|\r\r")  # WHATWG HTML §9.2.5
+
+Members = dict[str, msgspec.Raw]
+_members = msgspec.json.Decoder(Members).decode
+_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def with_cors(send: Send, origin: bytes) -> Send:
+    """A `send` whose response the page of an allowed origin may read."""
+
+    async def send_with_cors(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(name, value) for name, value in message["headers"] if not name.startswith(b"access-control-")]
+            message = {**message, "headers": kept + cors_headers(origin)}
+        await send(message)
+
+    return send_with_cors
+
+
+class EndWithToken:
+    """Ends an event stream when the token that opened it does, so that the client comes back with a new one.
+
+    A completed response makes the server report a disconnect to the app, which ends its side in its usual way.
+    """
+
+    __slots__ = ("_ended", "_last", "_send", "_timer", "seconds")
+
+    def __init__(self, send: Send, seconds: float) -> None:
+        self.seconds = seconds  # until the stream must end
+        self._send = send
+        self._timer: asyncio.TimerHandle | None = None
+        self._last: asyncio.Task[None] | None = None
+        self._ended = False
+
+    async def __call__(self, message: Message) -> None:
+        """Pass a message on, until the end."""
+        if self._ended:
+            return
+        if message["type"] == "http.response.start":
+            if is_event_stream(message["headers"]):
+                self._timer = asyncio.get_running_loop().call_later(max(0.0, self.seconds), self._end)
+        elif self._timer is not None and not message.get("more_body"):
+            self._timer.cancel()
+        await self._send(message)
+
+    def _end(self) -> None:
+        self._ended = True
+        last = self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        self._last = asyncio.ensure_future(last)
+
+
+class FilterLists:
+    """Shows of a list only what the principal may use; the rest of the response passes to the letter."""
+
+    def __init__(self, send: Send, policy: Policy, principal: Principal) -> None:
+        self._send = send
+        self._policy = policy
+        self._principal = principal
+        self._start: Message | None = None  # of a JSON response, held back until its length is known
+        self._held = bytearray()
+        self._stream = False
+
+    async def __call__(self, message: Message) -> None:
+        """Take the next message of the response."""
+        if message["type"] == "http.response.start":
+            await self._begin(message)
+        elif self._start is not None:
+            await self._json(message)
+        elif self._stream:
+            await self._events(message)
+        else:
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> None:
+        kind = dict(message["headers"]).get(b"content-type", b"")
+        if kind.startswith(b"application/json"):
+            self._start = message
+            return
+        self._stream = is_event_stream(message["headers"])
+        await self._send(message)
+
+    async def _json(self, message: Message) -> None:
+        self._held += message.get("body", b"")
+        if len(self._held) > MAX_HELD:
+            await self._give_up()
+        elif not message.get("more_body") and self._start is not None:
+            try:
+                body = self.filtered(bytes(self._held))
+            except msgspec.MsgspecError:
+                await self._give_up()
+                return
+            headers = [h for h in self._start["headers"] if h[0] != b"content-length"]
+            await self._send({**self._start, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
+            await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _give_up(self) -> None:
+        """What cannot be read cannot be filtered, so it is not shown."""
+        self._start, self._held, self._send = None, bytearray(), _swallow(self._send)
+        await self._send({"type": "http.response.start", "status": 502, "headers": [(b"content-length", b"0")]})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _events(self, message: Message) -> None:
+        self._held += message.get("body", b"")
+        ready = bytearray()
+        while end := END_OF_EVENT.search(self._held):
+            ready += self._event(bytes(self._held[: end.end()]))
+            del self._held[: end.end()]
+        more = bool(message.get("more_body"))
+        if not more or len(self._held) > MAX_HELD:
+            self._held.clear()  # half an event is none; one beyond all bounds is dropped
+        if ready or not more:
+            await self._send({**message, "body": bytes(ready)})
+
+    def _event(self, event: bytes) -> bytes:
+        lines = re.split(rb"\r\n|\n|\r", event)
+        data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+        if b"result" not in data:
+            return event
+        try:
+            changed = self.filtered(data)
+        except msgspec.MsgspecError:
+            return b""
+        if changed == data:
+            return event
+        fields = [line for line in lines if line and not line.startswith(b"data:")]
+        return b"\n".join([*fields, b"data: " + changed, b"", b""])
+
+    def filtered(self, body: bytes) -> bytes:
+        """A JSON-RPC response, or a batch of them, without what the principal may not use."""
+        if body.lstrip()[:1] == b"[":
+            return b"[" + b",".join(self.filtered(bytes(part)) for part in _entries(body)) + b"]"
+        message = _members(body)
+        if "result" not in message or bytes(message["result"])[:1] != b"{":
+            return body
+        result = _members(message["result"])
+        if not self._filter(result):
+            return body
+        message["result"] = msgspec.Raw(msgspec.json.encode(result))
+        return msgspec.json.encode(message)
+
+    def _filter(self, result: Members) -> bool:
+        """Take out of a result what may not be seen; whether the result depends on the principal at all."""
+        depends = False
+        for member, kind, naming in LISTS:
+            if member in result and self._policy.rules_about(kind):
+                depends = True
+                shown = [entry for entry in _entries(result[member]) if self._may_see(entry, kind, naming)]
+                result[member] = msgspec.Raw(msgspec.json.encode(shown))
+        if depends and "cacheScope" in result:
+            result["cacheScope"] = msgspec.Raw(b'"private"')  # MCP 2026-07-28, Caching: never shared between principals
+        return depends
+
+    def _may_see(self, entry: msgspec.Raw, kind: Kind, naming: str) -> bool:
+        name = msgspec.json.decode(_members(entry)[naming], type=str)
+        return self._policy.may(self._principal, Target(kind, name))
+
+
+def lists_something(operations: Iterable[Operation], policy: Policy) -> bool:
+    """Whether the response may hold a list that the policy has a say in."""
+    return any(
+        operation.method in LIST_METHODS and policy.rules_about(LIST_METHODS[operation.method])
+        for operation in operations
+    )
+
+
+def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a response is server-sent events."""
+    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+
+
+def _swallow(send: Send) -> Send:
+    """A `send` that lets one response through and nothing after it."""
+    done = False
+
+    async def send_once(message: Message) -> None:
+        nonlocal done
+        if not done:
+            done = message["type"] == "http.response.body"
+            await send(message)
+
+    return send_once
