@@ -71,12 +71,21 @@ def build(
                 gate.state = await stack.enter_async_context(lifespan_of(apps[path]))
             yield
 
-    return Starlette(
+    app = Starlette(
         routes=public_routes(settings, issuers),
         middleware=[Middleware(Gates, gates=gates)],
         exception_handlers={404: not_found(settings)},
         lifespan=lifespan,
     )
+    app.state.gates = gates
+    return app
+
+
+def drain(app: Starlette) -> None:
+    """End the event streams of a gate that only wait, so that a server which stops need not wait with them."""
+    for gate in app.state.gates.values():
+        for stream in list(gate.waiting):
+            stream.end()
 
 
 class Gates:
@@ -126,6 +135,7 @@ class Gate:
         )
         self.answers = Answers(settings, resource)
         self.audit = Audit(url, audit, now)
+        self.waiting: set[EndWithToken] = set()  # event streams that may wait for ever
         self.state: Mapping[str, Any] = {}  # what the app's own start-up yields
         self.max_body = settings.max_body_bytes
         self.leeway = settings.leeway
@@ -167,16 +177,25 @@ class Gate:
             return
         self.audit.allowed(principal, scope["method"], asked)
         self.admit(scope, principal)
-        await self.app(scope, receive, self.outgoing(scope, principal, asked, send))
+        stream = self.stream(scope, headers, principal, send)
+        try:
+            await self.app(scope, receive, self.listing(scope, principal, asked, stream))
+        finally:
+            stream.close()
 
     def admit(self, scope: Scope, principal: Principal) -> None:
         """Give the app the principal and its own state, and take the token out of the headers."""
         scope["state"] = {**self.state, "principal": principal}
         scope["headers"] = [field for field in scope["headers"] if field[0] != b"authorization"]
 
-    def outgoing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> Send:
-        """What the response passes: streams end with the token, lists show what the principal may use."""
-        send = EndWithToken(send, principal.expires_at + self.leeway - self.now())
+    def stream(self, scope: Scope, headers: dict[bytes, bytes], principal: Principal, send: Send) -> EndWithToken:
+        """The response, which as an event stream ends with the token; or with the server, if it only waits."""
+        waits = scope["method"] == "GET" or headers.get(b"mcp-method") == b"subscriptions/listen"
+        seconds = principal.expires_at + self.leeway - self.now()
+        return EndWithToken(send, seconds, self.waiting if waits else None)
+
+    def listing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> Send:
+        """The response, which as a list shows only what the principal may use."""
         resumed = scope["method"] == "GET" and self.policy.kinds  # a stream that is resumed may replay a list
         if resumed or lists_something(asked, self.policy):
             return FilterLists(send, self.policy, principal)

@@ -136,6 +136,9 @@ class KeySet:
         except KeysError as error:
             self._failure = str(error)
             log.warning("keys of %s: %s", self.issuer, error)
+        except Exception:  # nobody may be waiting, and a fault that nobody sees would refuse everyone in silence
+            self._failure = "fetching them met a fault of the gate, which its log describes"
+            log.exception("keys of %s: a fault of the gate", self.issuer)
         else:
             self._keys, self._fetched, self._failure = keys, self._now(), ""
         finally:

@@ -55,32 +55,41 @@ class EndWithToken:
     """Ends an event stream when the token that opened it does, so that the client comes back with a new one.
 
     A completed response makes the server report a disconnect to the app, which ends its side in its usual way.
+    `waiting` holds the streams that may wait for events for ever; they are ended when the server stops.
     """
 
-    __slots__ = ("_ended", "_last", "_send", "_timer", "seconds")
+    __slots__ = ("_ended", "_last", "_seconds", "_send", "_timer", "_waiting")
 
-    def __init__(self, send: Send, seconds: float) -> None:
-        self.seconds = seconds  # until the stream must end
+    def __init__(self, send: Send, seconds: float, waiting: set[EndWithToken] | None) -> None:
         self._send = send
+        self._seconds = seconds  # until the stream must end
+        self._waiting = waiting
         self._timer: asyncio.TimerHandle | None = None
-        self._last: asyncio.Task[None] | None = None
+        self._last: asyncio.Future[None] | None = None
         self._ended = False
 
     async def __call__(self, message: Message) -> None:
         """Pass a message on, until the end."""
         if self._ended:
             return
-        if message["type"] == "http.response.start":
-            if is_event_stream(message["headers"]):
-                self._timer = asyncio.get_running_loop().call_later(max(0.0, self.seconds), self._end)
-        elif self._timer is not None and not message.get("more_body"):
-            self._timer.cancel()
+        if message["type"] == "http.response.start" and is_event_stream(message["headers"]):
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self.end)
+            if self._waiting is not None:
+                self._waiting.add(self)
         await self._send(message)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Complete the response as it stands; whatever the app still sends goes nowhere."""
         self._ended = True
         last = self._send({"type": "http.response.body", "body": b"", "more_body": False})
         self._last = asyncio.ensure_future(last)
+
+    def close(self) -> None:
+        """The app is done with the request: nothing is left to end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            if self._waiting is not None:
+                self._waiting.discard(self)
 
 
 class FilterLists:

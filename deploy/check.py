@@ -1,0 +1,80 @@
+"""What settings would publish and demand, in words: `bearergate check`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from deploy.assembly import assemble
+from discovery.metadata import NAME
+from discovery.resource import well_known_url
+from gateway.documents import resource_metadata
+from gateway.errors import MissingToken
+from gateway.refuse import Answers
+from gateway.settings import IssuerSettings, ResourceSettings, Rule, Settings, json_schema
+from tools.server import check as check_plugins
+
+
+def print_schema() -> None:
+    """Print the JSON Schema of the settings file."""
+    print(json.dumps(json_schema(), indent=2))
+
+
+def print_report(settings: Settings) -> None:
+    """Print what the gate would publish with these settings, and what it would ask of whom.
+
+    Raises:
+        PluginError: a tool plugin cannot be used, or does not say what one of its tools needs.
+    """
+    assembly = assemble(settings)
+    for plugins in assembly.plugins.values():
+        check_plugins(plugins)
+    for issuer in assembly.settings.issuers:
+        print("\n".join(issuer_lines(issuer)), end="\n\n")
+    for resource in assembly.settings.resources:
+        print("\n".join(resource_lines(assembly.settings, resource)), end="\n\n")
+    print("These settings are good to serve.")
+
+
+def issuer_lines(issuer: IssuerSettings) -> Iterator[str]:
+    """An issuer, and how its tokens are known to be meant for this gate."""
+    yield f"Issuer {issuer.issuer}"
+    yield f"  keys        {issuer.jwks_uri or 'found through its metadata'}"
+    yield f"  algorithms  {', '.join(issuer.algorithms)}"
+    if issuer.client_ids:
+        yield f"  audience    `aud` is the resource; without it, clients {', '.join(issuer.client_ids)}"
+    else:
+        yield "  audience    `aud` is the resource"
+
+
+def resource_lines(settings: Settings, resource: ResourceSettings) -> Iterator[str]:
+    """A resource: its metadata document, its challenge, and what its tools need."""
+    url = settings.url_of(resource)
+    yield f"Resource {url}"
+    yield f"  metadata    {well_known_url(url, NAME)}"
+    document = json.loads(resource_metadata(settings, resource).encode())
+    yield from (f"    {line}" for line in json.dumps(document, indent=2).splitlines())
+    yield "  challenge"
+    yield f"    WWW-Authenticate: {Answers(settings, resource).challenge(MissingToken()).decode()}"
+    yield f"  every request needs  {words(resource.scopes) or 'a valid token'}"
+    yield from (rule_line(rule) for rule in resource.rules)
+
+
+def rule_line(rule: Rule) -> str:
+    """What a rule is about, and what it asks."""
+    about = [
+        f"{kind} {', '.join(names)}"
+        for kind, names in (("tool", rule.tools), ("prompt", rule.prompts), ("resource", rule.resources))
+        if names
+    ]
+    asks = [
+        *rule.scopes,
+        *([f"a group of {', '.join(rule.groups)}"] if rule.groups else []),
+        *(f"claim {name} = {value}" for name, value in rule.claims.items()),
+    ]
+    return f"  {'; '.join(about)} needs  {words(asks)}"
+
+
+def words(parts: list[str]) -> str:
+    """A list as a sentence has it."""
+    return " and ".join(parts)

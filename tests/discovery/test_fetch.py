@@ -1,0 +1,458 @@
+"""What a URL from outside can do to us: nothing but be fetched, small, soon and over TLS (JWT-JWKS-01, CLI-13)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import gzip
+import ipaddress
+import ssl
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from discovery.fetch import (
+    MAX_BYTES,
+    Fetch,
+    FetchBadStatus,
+    FetchEncoded,
+    FetchError,
+    FetchNotJson,
+    FetchRedirected,
+    FetchRefused,
+    FetchTimeout,
+    FetchTooLarge,
+    FetchUnreachable,
+    resolve,
+)
+from discovery.location import Location
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
+
+HERE = frozenset({"127.0.0.1"})
+LOCALHOST = frozenset({"localhost"})
+
+
+def answer(body: bytes = b"{}", *headers: str, status: str = "200 OK", content_type: str = "application/json") -> bytes:
+    head = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+class Server:
+    """One answer for every request, on a real socket; remembers the requests."""
+
+    def __init__(self, send: Callable[[asyncio.StreamWriter], Awaitable[None]] | bytes) -> None:
+        self.send = send
+        self.port = 0
+        self.requests: list[str] = []
+        self.names: list[str | None] = []  # asked for in the TLS handshake
+        self._under_way: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def listening(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+        if tls:
+            tls.sni_callback = lambda _socket, name, _context: self.names.append(name)
+        server = await asyncio.start_server(self._accept, host, 0, ssl=tls)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield self
+            await asyncio.gather(*self._under_way)  # ends only if the client hung up
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._under_way.append(asyncio.create_task(self._serve(reader, writer)))
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
+            if isinstance(self.send, bytes):
+                writer.write(self.send)
+                await writer.drain()
+            else:
+                await self.send(writer)
+                await reader.read()  # until the other side hangs up
+        with contextlib.suppress(OSError):
+            writer.close()
+            await writer.wait_closed()
+
+
+class Resolver:
+    """Answers in turn; remembers who was asked for."""
+
+    def __init__(self, *answers: Sequence[str]) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, int]] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append((host, port))
+        if not self.answers:
+            raise OSError("no such name")
+        return self.answers.pop(0)
+
+
+class TestAnswers:
+    async def test_document_is_fetched(self) -> None:
+        async with Server(answer(b'{"keys": []}', "X-Seen: a", "X-Seen: b")).listening() as server:
+            fetch = Fetch(allow_hosts=HERE)
+            fetched = await fetch.get(f"http://127.0.0.1:{server.port}/jwks.json?a=b%20c")
+            await fetch.aclose()
+        assert fetched.body == b'{"keys": []}'
+        assert fetched.is_json
+        assert fetched.headers["x-seen"] == "a, b"
+
+    async def test_request_says_as_little_as_possible(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No cookie, no credential, no proxy of the environment, nothing compressed."""
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:1")
+        async with Server(answer(b"{}", "Set-Cookie: a=b")).listening() as server:
+            fetch = Fetch(allow_hosts=HERE)
+            for _ in range(2):
+                assert await fetch.json(f"http://127.0.0.1:{server.port}") == {}
+        request = (
+            "GET / HTTP/1.1\r\n"
+            f"Host: 127.0.0.1:{server.port}\r\n"
+            "User-Agent: bearergate\r\n"
+            "Accept: application/json\r\n"
+            "Accept-Encoding: identity\r\n"
+            "Connection: close\r\n\r\n"
+        )
+        assert server.requests == [request, request]
+
+    @pytest.mark.parametrize(
+        ("sent", "error"),
+        [
+            pytest.param(answer(status="302 Found"), FetchRedirected, id="redirect"),
+            pytest.param(answer(status="304 Not Modified"), FetchRedirected, id="not modified"),
+            pytest.param(answer(status="404 Not Found"), FetchBadStatus, id="absent"),
+            pytest.param(
+                answer(b"x" * (MAX_BYTES + 1), status="503 Busy"), FetchBadStatus, id="unavailable, huge page"
+            ),
+            pytest.param(answer(status="204 No Content"), FetchBadStatus, id="no content"),
+            pytest.param(answer(b"x" * (MAX_BYTES + 1)), FetchTooLarge, id="huge"),
+            pytest.param(answer(gzip.compress(b"{}"), "Content-Encoding: gzip"), FetchEncoded, id="gzip"),
+            pytest.param(answer(b"<html>", content_type="text/html"), FetchNotJson, id="HTML"),
+            pytest.param(answer(b"{}", content_type="text/plain"), FetchNotJson, id="JSON served as text"),
+            pytest.param(answer(b"{"), FetchNotJson, id="broken JSON"),
+            pytest.param(answer(b"[]"), FetchNotJson, id="array"),
+            pytest.param(answer(b'{"a":' * 40_000), FetchNotJson, id="nested too deeply"),
+            pytest.param(b"SSH-2.0-OpenSSH_9.9\r\n", FetchUnreachable, id="not HTTP"),
+            pytest.param(b"", FetchUnreachable, id="hangs up"),
+            pytest.param(answer(b"{}" * 9)[:-3], FetchUnreachable, id="breaks off"),
+            pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, FetchUnreachable, id="endless header"),
+        ],
+    )
+    async def test_answer_is_refused(self, sent: bytes, error: type[FetchError]) -> None:
+        """JWT-JWKS-01: redirect, HTML, 50 MB."""
+        async with Server(sent).listening() as server:
+            with pytest.raises(error) as refusal:
+                await Fetch(allow_hosts=HERE).json(f"http://127.0.0.1:{server.port}/keys?secret=1")
+        assert refusal.value.reason == f"fetch_{error.__name__.removeprefix('Fetch').lower()}".replace(
+            "toolarge", "too_large"
+        ).replace("badstatus", "bad_status").replace("notjson", "not_json")
+        assert str(refusal.value).startswith(f"http://127.0.0.1:{server.port}/keys: ")
+        assert "secret" not in str(refusal.value)
+
+    async def test_status_is_told(self) -> None:
+        async with Server(answer(status="410 Gone")).listening() as server:
+            with pytest.raises(FetchBadStatus) as refusal:
+                await Fetch(allow_hosts=HERE).get(f"http://127.0.0.1:{server.port}/")
+        assert refusal.value.status == 410
+
+    @pytest.mark.parametrize(
+        ("content_type", "is_json"),
+        [
+            pytest.param("application/json", True, id="JSON"),
+            pytest.param("Application/JSON; charset=utf-8", True, id="with a parameter"),
+            pytest.param("application/jwk-set+json", True, id="key set"),
+            pytest.param("text/html", False, id="HTML"),
+            pytest.param("application/jsonp", False, id="begins like JSON"),
+        ],
+    )
+    async def test_media_type(self, content_type: str, is_json: bool) -> None:
+        async with Server(answer(content_type=content_type)).listening() as server:
+            assert (await Fetch(allow_hosts=HERE).get(f"http://127.0.0.1:{server.port}/")).is_json is is_json
+
+    async def test_body_as_large_as_allowed_is_fetched(self) -> None:
+        async with Server(answer(b"x" * 100_000)).listening() as server:
+            fetched = await Fetch(allow_hosts=HERE).get(f"http://127.0.0.1:{server.port}/", max_bytes=100_000)
+        assert len(fetched.body) == 100_000
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    await writer.drain()
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    while True:  # until the other side hangs up
+        writer.write(b"x" * 1000)
+        await writer.drain()
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    while True:  # no read waits long, and the body never ends
+        writer.write(b"x")
+        await writer.drain()
+        await asyncio.sleep(0)
+
+
+class TestBounds:
+    @pytest.mark.parametrize(
+        "send",
+        [pytest.param(silence, id="no answer"), pytest.param(drip, id="slow drip")],
+    )
+    async def test_time_is_bounded_as_a_whole(self, send: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> None:
+        """JWT-JWKS-01: bounded latency."""
+        async with Server(send).listening() as server:
+            with pytest.raises(FetchTimeout, match=r"within 0\.2 s") as refusal:
+                await Fetch(allow_hosts=HERE, timeout=0.2).get(f"http://127.0.0.1:{server.port}/", max_bytes=10**9)
+        assert refusal.value.reason == "fetch_timeout"
+
+    async def test_endless_body_is_cut(self) -> None:
+        async with Server(endless).listening() as server:
+            with pytest.raises(FetchTooLarge):
+                await Fetch(allow_hosts=HERE).get(f"http://127.0.0.1:{server.port}/")
+
+    async def test_slow_name_server_is_within_the_time(self) -> None:
+        async def never(_host: str, _port: int) -> Sequence[str]:
+            return await asyncio.Future[list[str]]()
+
+        with pytest.raises(FetchTimeout):
+            await Fetch(resolver=never, timeout=0.05).get("https://issuer.example/")
+
+    async def test_nobody_listens(self) -> None:
+        async with Server(b"").listening() as server:
+            port = server.port
+        with pytest.raises(FetchUnreachable, match="no connection"):
+            await Fetch(allow_hosts=HERE).get(f"http://127.0.0.1:{port}/")
+
+    async def test_name_without_an_address(self) -> None:
+        for resolver in (Resolver(), Resolver([])):
+            with pytest.raises(FetchUnreachable, match="cannot be resolved"):
+                await Fetch(resolver=resolver).get("https://issuer.example/")
+
+
+class TestGuards:
+    """CLI-13: nothing is sent where nothing may be sent."""
+
+    @pytest.mark.parametrize(
+        ("url", "allowed"),
+        [
+            pytest.param("http://issuer.example/", set(), id="plain http"),
+            pytest.param("http://issuer.example/", {"issuer.example"}, id="plain http, named host"),
+            pytest.param("http://10.0.0.1/", {"10.0.0.1"}, id="plain http, named private address"),
+            pytest.param("file:///etc/passwd", set(), id="file"),
+            pytest.param("https://me:secret@issuer.example/", set(), id="userinfo"),
+            pytest.param("https://127.0.0.1/", set(), id="loopback"),
+            pytest.param("http://localhost/", set(), id="localhost"),
+            pytest.param("http://[::1]/", {"localhost"}, id="loopback, another one named"),
+            pytest.param("https://127.1/", {"127.0.0.1"}, id="abbreviated loopback"),
+            pytest.param("https://[::ffff:127.0.0.1]/", {"::ffff:7f00:1"}, id="mapped loopback, even if named"),
+            pytest.param("https://10.0.0.1/", set(), id="private"),
+            pytest.param("https://[fd00::1]/", set(), id="private, IPv6"),
+            pytest.param("https://[2002:a00:1::]/", set(), id="private within 6to4"),
+            pytest.param("https://[64:ff9b::a00:1]/", set(), id="private within NAT64"),
+            pytest.param("https://169.254.169.254/latest/meta-data/", set(), id="cloud metadata"),
+            pytest.param("https://169.254.169.254/", {"169.254.169.254"}, id="cloud metadata, even if named"),
+            pytest.param("https://0.0.0.0/", {"0.0.0.0"}, id="unspecified, even if named"),  # noqa: S104 - refused
+        ],
+    )
+    async def test_url_is_refused(self, url: str, allowed: set[str]) -> None:
+        fetch = Fetch(allow_hosts=frozenset(allowed), transport=lambda: pytest.fail("a connection was opened"))
+        with pytest.raises(FetchRefused) as refusal:
+            await fetch.get(url)
+        assert "secret" not in str(refusal.value)
+        assert refusal.value.reason == "fetch_refused"
+
+    @pytest.mark.parametrize(
+        ("url", "addresses", "allowed"),
+        [
+            pytest.param("https://evil.example/", ["127.0.0.1"], set(), id="name of loopback"),
+            pytest.param(
+                "https://evil.example/", ["127.0.0.1"], {"evil.example"}, id="name of loopback, even if named"
+            ),
+            pytest.param("https://evil.example/", ["::ffff:127.0.0.1"], {"evil.example"}, id="name of mapped loopback"),
+            pytest.param("https://evil.example/", ["10.0.0.1"], {"other.example"}, id="name of a private address"),
+            pytest.param("https://evil.example/", ["100.64.0.1"], set(), id="name of a CGNAT address"),
+            pytest.param("https://evil.example/", ["169.254.169.254"], {"evil.example"}, id="name of cloud metadata"),
+            pytest.param("https://evil.example/", ["1.1.1.1", "10.0.0.1"], set(), id="one of two"),
+            pytest.param("https://evil.example/", ["1.1.1.1"] * 9 + ["10.0.0.1"], set(), id="beyond those tried"),
+            pytest.param(
+                "http://localhost/", ["127.0.0.1", "1.1.1.1"], {"localhost"}, id="localhost that is elsewhere"
+            ),
+        ],
+    )
+    async def test_name_is_refused_for_what_it_resolves_to(
+        self, url: str, addresses: list[str], allowed: set[str]
+    ) -> None:
+        with pytest.raises(FetchRefused, match="not allowed for this host"):
+            await Fetch(allow_hosts=frozenset(allowed), resolver=Resolver(addresses)).get(url)
+
+    @pytest.mark.parametrize(
+        ("url", "addresses", "allowed"),
+        [
+            pytest.param("https://issuer.example/", ["1.1.1.1", "2606:4700::1111"], set(), id="public"),
+            pytest.param(
+                "https://issuer.example/", ["10.0.0.1", "fd00::1"], {"Issuer.example"}, id="private and named"
+            ),
+            pytest.param("https://10.0.0.1/", [], {"10.0.0.1"}, id="private address itself, named"),
+            pytest.param("http://[::1]/", [], {"[::1]"}, id="loopback, named with brackets"),
+        ],
+    )
+    async def test_host_is_allowed(self, url: str, addresses: list[str], allowed: set[str]) -> None:
+        fetch = Fetch(
+            allow_hosts=frozenset(allowed),
+            resolver=Resolver(addresses),
+            transport=lambda: httpx.MockTransport(lambda _: httpx.Response(200, stream=httpx.ByteStream(b"{}"))),
+        )
+        assert (await fetch.get(url)).body == b"{}"
+
+    async def test_transport_without_resolver_needs_no_names(self) -> None:
+        fetch = Fetch(transport=lambda: httpx.MockTransport(lambda _: httpx.Response(404)))
+        with pytest.raises(FetchBadStatus):
+            await fetch.get("https://issuer.test/")
+
+
+class TestPinning:
+    async def test_connection_goes_to_the_address_that_was_checked(self) -> None:
+        """A name that changes its address between check and use: it is asked once, and not by the connection."""
+        resolver = Resolver(["127.0.0.2"], ["127.0.0.1"])
+        async with Server(answer()).listening("127.0.0.2") as server:  # not where the system finds localhost
+            await Fetch(allow_hosts=LOCALHOST, resolver=resolver).get(f"http://localhost:{server.port}/")
+        assert resolver.asked == [("localhost", server.port)]
+        assert f"\r\nHost: localhost:{server.port}\r\n" in server.requests[0]
+
+    async def test_second_address_is_tried_when_the_first_is_dead(self) -> None:
+        async with Server(answer()).listening() as server:
+            fetch = Fetch(allow_hosts=LOCALHOST, resolver=Resolver(["127.0.0.2", "127.0.0.1"]))
+            assert await fetch.json(f"http://localhost:{server.port}/") == {}
+
+    def test_url_of_an_ipv6_address_is_made_of_it(self) -> None:
+        request = Fetch()._request(Location.of("https://issuer.example:8443/a?b"), "2606:4700::1111", 1)
+        assert str(request.url) == "https://[2606:4700::1111]:8443/a?b"
+        assert request.headers["host"] == "issuer.example:8443"
+        assert request.extensions["sni_hostname"] == "issuer.example"
+
+    async def test_system_resolves_names(self) -> None:
+        assert "127.0.0.1" in await resolve("localhost", 80)
+        async with Server(answer()).listening() as server:
+            assert await Fetch(allow_hosts=LOCALHOST).json(f"http://localhost:{server.port}/") == {}
+
+
+class Authority:
+    """A throwaway certificate authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
+        self.certificate = self._signed(self.name, self.key, x509.BasicConstraints(ca=True, path_length=0))
+
+    def client(self) -> ssl.SSLContext:
+        """Trusts this authority and no other."""
+        return ssl.create_default_context(cadata=self.certificate.public_bytes(serialization.Encoding.PEM).decode())
+
+    def server(self, *names: x509.GeneralName) -> ssl.SSLContext:
+        """Serves with a certificate for these names."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test server")])
+        certificate = self._signed(subject, key, x509.SubjectAlternativeName(names))
+        file = self.folder / "server.pem"
+        file.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            + certificate.public_bytes(serialization.Encoding.PEM)
+        )
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(file)
+        return context
+
+    def _signed(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
+    ) -> x509.Certificate:
+        now = dt.datetime.now(dt.UTC)
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(days=1))
+            .not_valid_after(now + dt.timedelta(days=1))
+            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            .add_extension(usage, critical=True)
+            .add_extension(identifier, critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+
+
+LOCALHOST_NAME = x509.DNSName("localhost")
+OTHER_NAME = x509.DNSName("issuer.example")
+ADDRESS = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+
+
+class TestTls:
+    """The certificate is verified against the URL's host, though the connection goes to an address (PRM-12)."""
+
+    async def test_certificate_for_the_name_is_accepted(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        async with Server(answer()).listening(tls=authority.server(LOCALHOST_NAME)) as server:
+            fetch = Fetch(allow_hosts=LOCALHOST, tls=authority.client(), resolver=Resolver(["127.0.0.1"]))
+            assert await fetch.json(f"https://localhost:{server.port}/") == {}
+        assert server.names == ["localhost"]
+
+    async def test_certificate_for_the_address_serves_its_url(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        async with Server(answer()).listening(tls=authority.server(ADDRESS)) as server:
+            fetch = Fetch(allow_hosts=HERE, tls=authority.client())
+            assert await fetch.json(f"https://127.0.0.1:{server.port}/") == {}
+
+    @pytest.mark.parametrize(
+        ("names", "trusted"),
+        [
+            pytest.param([OTHER_NAME], True, id="for another name"),
+            pytest.param([ADDRESS], True, id="for the address connected to"),
+            pytest.param([LOCALHOST_NAME], False, id="from an authority nobody trusts"),
+        ],
+    )
+    async def test_certificate_is_refused(self, tmp_path: Path, names: list[x509.GeneralName], trusted: bool) -> None:
+        authority = Authority(tmp_path)
+        async with Server(answer()).listening(tls=authority.server(*names)) as server:
+            fetch = Fetch(
+                allow_hosts=LOCALHOST,
+                tls=authority.client() if trusted else None,
+                resolver=Resolver(["127.0.0.1"]),
+            )
+            with pytest.raises(FetchUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+                await fetch.get(f"https://localhost:{server.port}/")
+        assert server.requests == []
+
+
+def test_cold_start_does_not_import_httpx() -> None:
+    modules = "address, challenge, document, fetch, issuer, location, metadata, resource"
+    code = f"import sys; from discovery import {modules}; sys.exit('httpx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
