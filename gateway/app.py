@@ -43,11 +43,12 @@ def build(
     audit: Write | None = None,
     fetch: Fetch | None = None,
     now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """The gate around MCP servers: `apps` maps each resource's path to the ASGI app that a verified request reaches.
 
-    The app finds the caller in `request.state.principal`. `audit` takes the lines of the audit log. `fetch` and `now`
-    can be handed in for tests: where metadata and keys come from, and the clock.
+    The app finds the caller in `request.state.principal`. `audit` takes the lines of the audit log. Tests hand in
+    `fetch`, where metadata and keys come from, and two clocks in seconds: the wall's and one that never goes back.
 
     Raises:
         ValueError: `apps` and the resources of the settings are not the same paths.
@@ -55,7 +56,7 @@ def build(
     paths = {resource.path for resource in settings.resources}
     if paths != apps.keys():
         raise ValueError(f"the settings name resources at {sorted(paths)}, the apps are for {sorted(apps)}")
-    issuers = TrustedIssuers(settings, fetch)
+    issuers = TrustedIssuers(settings, fetch, monotonic)
     gates = {
         resource.path: Gate(apps[resource.path], settings, resource, issuers, audit=audit, now=now)
         for resource in settings.resources

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -18,11 +19,14 @@ if TYPE_CHECKING:
 class TrustedIssuers:
     """All issuers of a gate. Several resources share an issuer's keys; each says which issuers it takes."""
 
-    def __init__(self, settings: Settings, fetch: Fetch | None = None) -> None:
+    def __init__(
+        self, settings: Settings, fetch: Fetch | None = None, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._settings = settings
         self._fetch = fetch
         self.key_sets = {
-            issuer.issuer: KeySet(issuer.issuer, issuer.algorithms, self._load(issuer)) for issuer in settings.issuers
+            issuer.issuer: KeySet(issuer.issuer, issuer.algorithms, self._load(issuer), now=now)
+            for issuer in settings.issuers
         }
 
     def of(self, resource: ResourceSettings) -> dict[str, TrustedIssuer]:

@@ -25,7 +25,7 @@ _TIMEOUT = 5.0  # seconds for name, connection and document together
 _FRESH = 900.0  # seconds a document is used before it is fetched again
 _REMEMBERED = 200
 _AT_ONCE = 4
-_ID = re.compile(r"https?://[!$-;=?-\[\]_a-z~]{1,2000}", re.IGNORECASE)
+_ID = re.compile(r"https?://[!$-;=?-\[\]_a-z~]{1,2000}")
 # Global addresses that lead on to IPv4 ones, private ones among them: NAT64 (RFC 6052) and 6to4 (RFC 3056).
 _DETOURS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2002::/16"))
 
