@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from conformance.issuer import Issuer, User
+from conformance.issuer import Issuer, Lifetimes, User
 from deploy.assembly import assemble
 from deploy.output import log_to_stderr, show_decisions
 from deploy.server import listen, run
@@ -43,7 +43,7 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
         users=[USER],
         scopes=SCOPES,
         resources=[resource],
-        access_token_seconds=token_seconds,
+        lifetimes=Lifetimes(access=token_seconds),
     )
     gate = assemble(settings).gate(show_decisions)
     print(introduction(resource, issuer.url), flush=True)

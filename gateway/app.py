@@ -157,9 +157,7 @@ class Gate:
                 if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                     await self.answers.preflight(origin, headers, send)
                     return
-            principal = await authenticate(  # 401, 400, 503
-                self.verifier, headers.get(b"authorization"), fields, scope["query_string"]
-            )
+            principal = await authenticate(self.verifier, headers, fields, scope["query_string"])  # 401, 400, 503
             if len(headers) != len(fields):
                 check_single(fields)  # 400
             check_length(headers, self.max_body)  # 413

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from gateway.errors import MalformedRequest, MalformedToken, MissingToken
@@ -15,9 +15,11 @@ FORM = b"application/x-www-form-urlencoded"
 
 
 async def authenticate(
-    verifier: Verifier, authorization: bytes | None, headers: Iterable[tuple[bytes, bytes]], query: bytes
+    verifier: Verifier, headers: Mapping[bytes, bytes], fields: Collection[tuple[bytes, bytes]], query: bytes
 ) -> Principal:
     """The principal a request speaks for. A token seen lately is answered without waiting for anything.
+
+    `fields` are the header fields as sent, `headers` the same by name.
 
     Raises:
         MissingToken: no credentials, or of a scheme that is not offered.
@@ -25,40 +27,43 @@ async def authenticate(
         InvalidToken: the token is not valid here; one subclass per cause.
         KeysUnavailable: the issuer's keys cannot be had.
     """
+    authorization = headers.get(b"authorization")
     if authorization is None:
         raise MissingToken("no Authorization header")
-    check_single(headers)
-    token = bearer_token(authorization)
+    if len(headers) != len(fields):
+        check_single(fields)
+    credentials = bearer_credentials(authorization)
+    if headers.get(b"content-type", b"")[: len(FORM)].lower() == FORM:
+        raise MalformedRequest("a form body, which may hold another token")  # RFC 6750 §2.2
     if query:
         check_query(query)
-    return verifier.remembered(token) or await verifier.verify(token)
+    return verifier.remembered(credentials) or await verifier.verify(bearer_token(credentials))
 
 
-def bearer_token(authorization: bytes) -> bytes:
-    """The token of an Authorization field; the scheme in any case (RFC 9110 §11.1, RFC 6750 §2.1)."""
+def bearer_credentials(authorization: bytes) -> bytes:
+    """What an Authorization field says after its scheme, which counts in any case (RFC 9110 §11.1)."""
     scheme, _, credentials = authorization.partition(b" ")
-    if scheme.lower() != b"bearer":
+    if scheme != b"Bearer" and scheme.lower() != b"bearer":
         raise MissingToken("credentials of another scheme")
-    token = credentials.strip(b" ")
-    if not token:
+    return credentials.strip(b" ")
+
+
+def bearer_token(credentials: bytes) -> bytes:
+    """The credentials, if they are one token (RFC 6750 §2.1)."""
+    if not credentials:
         raise MissingToken("an empty bearer token")
-    if TOKEN.fullmatch(token) is None:
-        if b"," in token or b" " in token:
+    if TOKEN.fullmatch(credentials) is None:
+        if b"," in credentials or b" " in credentials:
             raise MalformedRequest("several credentials in one Authorization field")
         raise MalformedToken("characters that no bearer token has")
-    return token
+    return credentials
 
 
-def check_single(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """One Authorization field, and no form that may hold another token (RFC 9110 §5.3, RFC 6750 §2.2)."""
-    fields = 0
-    for name, value in headers:
-        if name == b"authorization":
-            fields += 1
-        elif name == b"content-type" and value[: len(FORM)].lower() == FORM:
-            raise MalformedRequest("a form body, which may hold another token")
-    if fields > 1:
-        raise MalformedRequest(f"{fields} Authorization fields")
+def check_single(fields: Iterable[tuple[bytes, bytes]]) -> None:
+    """One Authorization field; called where some field was sent twice (RFC 9110 §5.3)."""
+    count = sum(name == b"authorization" for name, _ in fields)
+    if count > 1:
+        raise MalformedRequest(f"{count} Authorization fields")
 
 
 def check_query(query: bytes) -> None:

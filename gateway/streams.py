@@ -208,7 +208,10 @@ def lists_something(operations: Iterable[Operation], policy: Policy) -> bool:
 
 def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a response is server-sent events."""
-    return any(name == b"content-type" and value.startswith(b"text/event-stream") for name, value in headers)
+    for name, value in headers:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False
 
 
 def _swallow(send: Send) -> Send:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 # The host has to end where the port, the path or the query begins, so user-info and look-alike names never match.
 _LOOPBACK = re.compile(r"http://(127\.0\.0\.1|\[::1\]|localhost)(?::([0-9]{1,5}))?((?:[/?][^#]*)?)")
 _URI_CHARACTERS = re.compile(r"[!$-;=?-\[\]_a-z~#]+")  # RFC 3986 §2
-_APP = re.compile(r"[a-z][a-z0-9+.-]*:/*[^/].*|[a-z][a-z0-9+.-]*:/")  # RFC 8252 §7.1
+_APP = re.compile(r"[a-z][a-z0-9+.-]*:/*[^/].*")  # RFC 8252 §7.1
 
 # Schemes that make a browser do something else than go to an app.
 _NOT_AN_APP = frozenset(
@@ -45,7 +45,6 @@ def why_not_registrable(uri: object) -> str | None:
         return None if is_loopback(uri) else "A redirect URI uses https, unless it is a loopback address."
     if parts.scheme == "https":
         return None if parts.hostname else "A redirect URI is absolute."
-    # What urlsplit takes for a scheme is one in lower case too, but not the other way round.
     if not _APP.fullmatch(uri) or parts.scheme in _NOT_AN_APP:
         return "A redirect URI is absolute, and its scheme is https or the app's own."
     return None
@@ -53,7 +52,7 @@ def why_not_registrable(uri: object) -> str | None:
 
 def is_web(uri: str) -> bool:
     """Whether this is an address of a web site: https."""
-    return uri.startswith("https://")
+    return urlsplit(uri).scheme == "https"
 
 
 def destination(uri: str) -> str:
