@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 _MAX_BYTES = 5 * 1024
-_TIMEOUT = 5.0  # seconds for name, connection and document together
 _FRESH = 900.0  # seconds a document is used before it is fetched again
 _REMEMBERED = 200
 _AT_ONCE = 4
@@ -38,7 +37,7 @@ class ClientDocuments:
     """Fetches client id metadata documents (draft-ietf-oauth-client-id-metadata-document §3 to §6).
 
     `insecure_local` also takes http and private addresses, for tests and laptops. `transport` and `resolve`
-    replace the network and the name look-up.
+    replace the network and the name look-up; `timeout` is in seconds, for name, connection and document together.
     """
 
     def __init__(
@@ -47,11 +46,13 @@ class ClientDocuments:
         insecure_local: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
         resolve: Resolve | None = None,
+        timeout: float = 5.0,
     ) -> None:
         self.clock = Clock()  # the issuer puts its own here
         self._insecure_local = insecure_local
         self._transport = transport
         self._resolve = resolve or _addresses
+        self._timeout = timeout
         self._cache: Bounded[tuple[float, Client]] = Bounded(_REMEMBERED)
         self._turn = anyio.Semaphore(_AT_ONCE)
 
@@ -74,7 +75,7 @@ class ClientDocuments:
         import httpx  # noqa: PLC0415 - only issuers that meet such a client need an HTTP client
 
         try:
-            with anyio.fail_after(_TIMEOUT):
+            with anyio.fail_after(self._timeout):
                 async with self._turn:
                     body = await self._get(client_id)
         except (TimeoutError, OSError, httpx.HTTPError) as error:
@@ -106,7 +107,7 @@ class ClientDocuments:
         pinned = url.copy_with(host=address)
         names: dict[str, Any] = {"sni_hostname": url.host}
         async with (
-            httpx.AsyncClient(transport=self._transport, trust_env=False, timeout=_TIMEOUT) as http,
+            httpx.AsyncClient(transport=self._transport, trust_env=False, timeout=self._timeout) as http,
             http.stream("GET", pinned, headers=headers, extensions=names) as response,
         ):
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()

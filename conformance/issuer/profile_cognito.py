@@ -186,14 +186,13 @@ class CognitoProfile:
             "event_id": approval.event,
             "username": approval.user.name,
         }
-        if approval.user.groups:
-            claims["cognito:groups"] = list(approval.user.groups)
+        claims |= _groups(approval)
         if approval.resources:
             claims["aud"] = approval.resources[0]
         return claims
 
     def id_claims(self, approval: Approval, issued: int, expires: int) -> Claims:
-        claims: Claims = {
+        return {
             "sub": approval.subject,
             "iss": self.url,
             "aud": approval.client_id,
@@ -204,12 +203,14 @@ class CognitoProfile:
             "jti": str(uuid.uuid4()),
             "origin_jti": approval.origin,
             "event_id": approval.event,
+            "cognito:username": approval.user.name if approval.user else approval.client_id,
+            **_groups(approval),
         }
-        if approval.user:
-            claims["cognito:username"] = approval.user.name
-            if approval.user.groups:
-                claims["cognito:groups"] = list(approval.user.groups)
-        return claims
 
     def answer_scope(self, approval: Approval) -> dict[str, str]:  # noqa: ARG002 - as the profile says
         return {}  # the token answer never names scopes
+
+
+def _groups(approval: Approval) -> Claims:
+    groups = approval.user.groups if approval.user else ()
+    return {"cognito:groups": list(groups)} if groups else {}

@@ -25,9 +25,6 @@ class Registration(ClientRegistrationEndpoint):  # type: ignore[misc]  # Authlib
         """Anybody may register."""
         return True
 
-    def create_endpoint_request(self, request: RegistrationRequest) -> RegistrationRequest:
-        return request
-
     def extract_client_metadata(self, request: RegistrationRequest) -> dict[str, Any]:
         try:
             metadata = read_metadata(parse_object(request.body))

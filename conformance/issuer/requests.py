@@ -57,11 +57,6 @@ class IssuerRequest(OAuth2Request):  # type: ignore[misc]  # Authlib ships no ty
         self.redirect_uri_used = ""
 
     @property
-    def args(self) -> dict[str, str]:
-        """The parameters, for Authlib's code that looks at the query."""
-        return self.form
-
-    @property
     def form(self) -> dict[str, str]:
         """The parameters, for Authlib's code that looks at the body."""
         data: dict[str, str] = self.payload.data

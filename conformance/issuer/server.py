@@ -92,7 +92,9 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships n
         status, body, headers = error(None)
         if error.redirect_uri is None:
             status, body = self.profile.token_error(status, body)
-        return self.handle_response(status, body, headers)
+        # A challenge belongs to a 401, which Cognito never answers here.
+        sent = [(name, value) for name, value in headers if status == 401 or name != "WWW-Authenticate"]
+        return self.handle_response(status, body, sent)
 
     def refuse_authorization(self, request: IssuerRequest, error: OAuth2Error) -> OAuthAnswer:
         """The redirect that tells a client why its authorization request failed (RFC 6749 §4.1.2.1)."""

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 
 SigningKey = Key | bytes  # bytes are an HMAC secret, whatever they look like: a public key's PEM, for one
@@ -60,7 +60,7 @@ def usual_algorithm(key: SigningKey) -> str:
             return key.alg or _CURVES[key.curve_name]
         case OKPKey():
             return key.alg or "EdDSA"
-        case OctKey() | bytes():
+        case _:  # a secret
             return "HS256"
 
 

@@ -19,6 +19,7 @@ from mcp import Client
 from mcp.client.auth import AuthorizationCodeResult, OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from pydantic import AnyUrl
 
 ROOT = Path(__file__).resolve().parents[2]
 REDIRECT = "http://127.0.0.1:8765/callback"
@@ -122,7 +123,12 @@ class Person:
         async def come_back() -> AuthorizationCodeResult:
             return AuthorizationCodeResult(code=back["code"], state=back["state"], iss=back.get("iss"))
 
-        metadata = OAuthClientMetadata(client_name="Stock client", redirect_uris=[REDIRECT], scope=scope)
+        metadata = OAuthClientMetadata(
+            client_name="Stock client",
+            redirect_uris=[AnyUrl(REDIRECT)],
+            scope=scope,
+            token_endpoint_auth_method="none",
+        )
         return OAuthClientProvider(endpoint, metadata, self.storage, open_browser, come_back)
 
     @asynccontextmanager

@@ -74,7 +74,7 @@ async def test_error_goes_to_the_client_once_its_redirect_is_trusted(
         pytest.param({"redirect_uri": CALLBACK.replace("127.0.0.1", "127.0.0.1.evil.test")}, id="subdomain"),
         pytest.param({"redirect_uri": CALLBACK.replace("127.0.0.1", "127.0.0.1@evil.test")}, id="user-info"),
         pytest.param({"redirect_uri": CALLBACK.replace(":8765", ":99999")}, id="no port"),
-        pytest.param({"redirect_uri": "CALLBACK\\\" \r\nX: y"}, id="line break and quotes"),
+        pytest.param({"redirect_uri": 'CALLBACK\\" \r\nX: y'}, id="line break and quotes"),
         pytest.param({"redirect_uri": "javascript:alert(1)"}, id="script"),
     ],
 )

@@ -129,7 +129,7 @@ async def refused(app: Journey, client_id: str = CLIENT_ID) -> str:
         pytest.param("https://client.example\\@evil.example/a", id="backslash"),
         pytest.param("https:///a", id="no host"),
         pytest.param("https://[broken/a", id="no URL"),
-        pytest.param("https://clıent.example/a", id="not ASCII"),
+        pytest.param("https://cl\u0131ent.example/a", id="not ASCII"),
     ],
 )
 async def test_id_that_breaks_the_rules_is_never_fetched(app: Journey, site: Site, client_id: str) -> None:
@@ -220,12 +220,20 @@ async def test_site_that_cannot_be_reached_is_refused(signing_keys: Keys) -> Non
     async def nowhere(_host: str, _port: int) -> list[str]:
         raise OSError("no such name")
 
-    issuer = Issuer.plain(
-        "http://127.0.0.1:9000", documents=ClientDocuments(resolve=nowhere), keys=signing_keys.copy()
-    )
+    issuer = Issuer.plain("http://127.0.0.1:9000", documents=ClientDocuments(resolve=nowhere), keys=signing_keys.copy())
     journey = Journey(issuer)
     async with journey.http:
         assert "could not be fetched" in await refused(journey, CLIENT_ID)
+
+
+async def test_site_that_takes_too_long_is_refused(site: Site, signing_keys: Keys) -> None:
+    site.hold = anyio.Event()
+    documents = ClientDocuments(transport=site, resolve=site.resolve, timeout=0.01)
+    journey = Journey(Issuer.plain("http://127.0.0.1:9000", documents=documents, keys=signing_keys.copy()))
+    async with journey.http:
+        assert "could not be fetched" in await refused(journey)
+        site.hold.set()
+        assert (await journey.login_url(client_id=CLIENT_ID)).startswith("http")
 
 
 async def test_local_documents_are_for_those_who_ask_for_them(site: Site, signing_keys: Keys) -> None:

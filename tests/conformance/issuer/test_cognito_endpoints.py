@@ -67,7 +67,7 @@ async def test_key_set_holds_two_rsa_keys_of_the_usual_members(pool_app: Journey
 async def test_login_ends_at_the_client_with_code_and_state_only(pool_app: Journey) -> None:
     brought = await pool_app.log_in()
     assert brought.keys() == {"code", "state"}
-    assert uuid.UUID(brought["code"])
+    assert str(uuid.UUID(brought["code"]))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,7 @@ from conformance.issuer import Issuer, Keys
 from tests.conformance.issuer.journey import Journey
 
 
-@pytest.mark.parametrize(
-    "path", ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"]
-)
+@pytest.mark.parametrize("path", ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"])
 async def test_metadata_is_json_at_both_well_known_places(app: Journey, plain: Issuer, path: str) -> None:
     answer = await app.http.get(f"{plain.url}{path}")
     assert answer.status_code == 200

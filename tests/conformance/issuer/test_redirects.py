@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 from conformance.issuer.redirects import destination, is_loopback, same_but_port, why_not_registrable
 
 LOOPBACK = "http://127.0.0.1:7777/callback"
-PIECES = st.lists(
-    st.sampled_from(
-        ["http", "https", ":", "//", "/", "\\", "@", "127.0.0.1", "localhost", "[::1]", "evil.test", ".", "#", "?",
-         "80", "99999", "callback", "%2f", "\n", " ", "\t", "ü"]
-    ),
-    max_size=10,
-)  # fmt: skip
+PORTS = st.sampled_from(["", ":", ":0", ":1", ":80", ":65535", ":65536", ":8o", ":1:2"]) | st.from_regex(r":[0-9]{1,6}")
+# Half of the parts are good ones, so that whole URIs are good often enough to be looked at.
+URIS = st.builds(
+    "{}{}{}{}{}{}".format,
+    st.sampled_from(["http://", "http://", "https://", "HTTP://", "app:", "app://", "javascript:", "//", "", "http:"]),
+    st.sampled_from(["", "", "", "user@", "user:pw@", "127.0.0.1@", "evil.test\\@", "evil.test#@"]),
+    st.sampled_from(["127.0.0.1", "127.0.0.1", "localhost", "[::1]", "127.1", "127.0.0.1.evil.test", "evil.test", ""]),
+    PORTS,
+    st.sampled_from(["/callback", "/callback", "", "/", "/callback/", "/callback/../x", "callback", "\\callback"]),
+    st.sampled_from(["", "", "", "?x=1", "#x", "\n", " ", "\u0131", "%0a"]),
+)
 
 
 @pytest.mark.parametrize(
@@ -54,26 +58,23 @@ def test_more_than_the_port_differs(registered: str, asked: str) -> None:
     assert not same_but_port(registered, asked)
 
 
-@given(PIECES.map("".join))
+@given(URIS)
 def test_what_matches_a_loopback_redirect_is_on_this_computer(asked: str) -> None:
-    if same_but_port(LOOPBACK, asked):
-        parts = urlsplit(asked)
-        assert (parts.scheme, parts.hostname, parts.path) == ("http", "127.0.0.1", "/callback")
-        assert not parts.username
-        assert is_loopback(asked)
+    parts = urlsplit(asked) if same_but_port(LOOPBACK, asked) else urlsplit(LOOPBACK)
+    assert (parts.scheme, parts.hostname, parts.path, parts.query) == ("http", "127.0.0.1", "/callback", "")
+    assert (parts.username, parts.fragment) == (None, "")
+    assert parts.port != 0
 
 
-@given(PIECES.map("".join) | st.text() | st.none() | st.integers())
-def test_what_can_be_registered_is_one_clean_uri(uri: object) -> None:
-    if why_not_registrable(uri) is None:
-        assert isinstance(uri, str)
-        parts = urlsplit(uri)
-        assert parts.scheme
-        assert not parts.fragment
-        assert "@" not in parts.netloc
-        assert uri.isascii()
-        assert uri.isprintable()
-        assert parts.scheme != "http" or parts.hostname in {"127.0.0.1", "localhost", "::1"}
+@given(URIS | st.text())
+def test_what_can_be_registered_is_one_clean_uri(uri: str) -> None:
+    clean = uri if why_not_registrable(uri) is None else LOOPBACK
+    parts = urlsplit(clean)
+    assert parts.scheme not in {"", "javascript"}
+    assert (parts.username, parts.fragment) == (None, "")
+    assert clean.isascii()
+    assert clean.isprintable()
+    assert parts.scheme != "http" or parts.hostname in {"127.0.0.1", "localhost", "::1"}
 
 
 @pytest.mark.parametrize(
