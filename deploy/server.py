@@ -47,7 +47,8 @@ def _sentence(host: str, port: int, error: OSError) -> str:
         return f"Port {port} is in use: stop what listens there, or choose another port."
     if error.errno == errno.EACCES:
         return f"Port {port} needs more rights than this process has: choose one above 1023."
-    return f"Cannot listen on {host}, port {port} ({error.strerror or error}): choose an address of this machine."
+    reason = str(error.strerror).partition(" (while")[0]  # what create_server adds repeats the address
+    return f"Cannot listen on {host}, port {port} ({reason}): choose an address of this machine."
 
 
 class Server(uvicorn.Server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -16,6 +17,18 @@ PREFIX = "BEARERGATE_"
 FILE = f"{PREFIX}FILE"  # names the settings file; not a setting itself
 DEFAULT_FILE = "bearergate.yaml"
 MAX_FILE = 1_000_000  # bytes
+INVALID = object()  # stands for a value that could not be read
+TYPES = {
+    "str": "a text",
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "array": "a list",
+    "list": "a list",
+    "object": "keys and values",
+    "dict": "keys and values",
+    "null": "nothing",
+}
 
 
 class SettingsError(Exception):
@@ -48,7 +61,7 @@ def parse(values: Mapping[str, Any], problems: list[str] | None = None) -> Setti
     """Settings from plain values, as YAML or JSON gives them; raises `SettingsError` with every problem."""
     problems = problems if problems is not None else []
     settings = convert(dict(values), Settings, "", problems)
-    if isinstance(settings, Settings):
+    if isinstance(settings, Settings):  # what could be read is judged too, so that one round shows everything
         problems += problems_of(settings)
         if not problems:
             return settings
@@ -130,34 +143,44 @@ def words(text: str) -> list[str]:
 def convert(value: Any, kind: type[msgspec.Struct], where: str, problems: list[str]) -> msgspec.Struct | None:
     """A struct from plain values, each field by itself, so that one problem does not hide the next."""
     if not isinstance(value, dict):
-        problems.append(f"{where or 'settings'}: must be keys and values, not {plain(value)}")
+        problems.append(f"{where.rstrip('.') or 'settings'}: must be keys and values, not {plain(value)}")
         return None
-    before = len(problems)
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     problems += [f"{where}{key}: not a setting{suggestion(key, fields)}" for key in value if key not in fields]
     made: dict[str, Any] = {}
     for key, field in fields.items():
         if key in value:
-            made[field.name] = convert_field(value[key], field.type, f"{where}{key}", problems)
+            converted = convert_field(value[key], field.type, f"{where}{key}", problems)
+            if converted is not INVALID:
+                made[field.name] = converted
         elif field.required:
             problems.append(f"{where}{key}: missing. {description(field.type)}")
-    return kind(**made) if len(problems) == before else None
+    complete = all(field.name in made or not field.required for field in fields.values())
+    return kind(**made) if complete else None
 
 
 def convert_field(value: Any, kind: Any, where: str, problems: list[str]) -> Any:
-    """A field's value; lists of structs are gone through one by one."""
+    """A field's value, or `INVALID`; lists of structs are gone through one by one."""
     bare = get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
     item = get_args(bare)[0] if get_origin(bare) is list else None
     if isinstance(item, type) and issubclass(item, msgspec.Struct):
         if not isinstance(value, list):
             problems.append(f"{where}: must be a list, not {plain(value)}")
-            return []
-        return [convert(entry, item, f"{where}[{i}].", problems) for i, entry in enumerate(value)]
+            return INVALID
+        entries = [convert(entry, item, f"{where}[{i}].", problems) for i, entry in enumerate(value)]
+        return INVALID if None in entries else entries
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        problems.append(f"{where}: {str(error).replace(' - at ', ' at ')}. {description(kind)}")
-        return None
+        problems.append(f"{where}: {in_words(error)}. {description(kind)}")
+        return INVALID
+
+
+def in_words(error: msgspec.ValidationError) -> str:
+    """What is wrong with a value, without the names of Python's types."""
+    text = str(error).replace(" - at ", " at ").replace("`$", "`")
+    text = re.sub(r"`([^`]+)`", lambda kinds: " or ".join(TYPES.get(k, k) for k in kinds[1].split(" | ")), text)
+    return text.replace("Expected ", "must be ").replace(", got ", ", not ")
 
 
 def description(kind: Any) -> str:
@@ -173,5 +196,4 @@ def suggestion(key: object, known: Mapping[str, Any]) -> str:
 
 def plain(value: Any) -> str:
     """The kind of a value in the words of YAML."""
-    names = {str: "a text", bool: "true or false", int: "a number", float: "a number", list: "a list", dict: "keys"}
-    return names.get(type(value), "nothing" if value is None else "something else")
+    return TYPES.get("null" if value is None else type(value).__name__, "something else")
