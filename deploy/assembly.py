@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import msgspec
 from gateway.app import build
 from gateway.audit import Write
 from gateway.settings import ResourceSettings, Rule, Settings
-from tools.registry import Needs, Plugin, find
+from tools.registry import Needs, Plugin, PluginError, find
 from tools.server import app as tools_app
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ def assemble(settings: Settings) -> Assembly:
     """What `serve` runs and `check` shows.
 
     Raises:
-        PluginError: a plugin that the settings name is not installed, or not a plugin.
+        PluginError: a plugin that the settings name is not installed, or not a plugin, or the MCP SDK is missing.
     """
+    if importlib.util.find_spec("mcp") is None:  # looked for, not imported: that is left until it is used
+        raise PluginError("The tools need the MCP SDK, which is not installed: pip install 'bearergate[tools]'")
     plugins = {resource.path: find(resource.tools) for resource in settings.resources}
     resources = [with_rules(resource, plugins[resource.path]) for resource in settings.resources]
     return Assembly(msgspec.structs.replace(settings, resources=resources), plugins)

@@ -1,0 +1,115 @@
+"""`bearergate serve` and `dev` as processes: what they publish, write and lose when they are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import yaml
+
+from deploy.server import listen
+from tests.deploy.laptop import ROOT, Person, laptop
+
+
+def free_port() -> int:
+    """A port nobody listens on, at least a moment ago."""
+    (opened,) = listen(["127.0.0.1"], 0)
+    with opened:
+        return int(opened.getsockname()[1])
+
+
+@contextmanager
+def serving(folder: Path, **settings: object) -> Iterator[str]:
+    """`bearergate serve` with an issuer that is down, until the end of the block; yields its origin."""
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    values = {"public_url": origin, "issuers": [{"issuer": f"http://127.0.0.1:{free_port()}"}], "port": port}
+    (folder / "bearergate.yaml").write_text(yaml.safe_dump(values | settings))
+    with (
+        (folder / "stderr").open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "deploy.cli", "serve"],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stderr=errors,
+        ) as process,
+    ):
+        try:
+            answers(f"{origin}/healthz")
+            yield origin
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+def answers(url: str) -> None:
+    """Wait until a server answers."""
+    for _ in range(200):
+        try:
+            httpx.get(url)
+        except httpx.TransportError:
+            subprocess.run(["sleep", "0.05"], check=True)
+        else:
+            return
+    raise AssertionError(f"{url} does not answer")
+
+
+def test_issuer_that_is_down_at_start_refuses_nobody_the_way_in(tmp_path: Path) -> None:
+    with serving(tmp_path, audit_log="audit.jsonl") as origin:
+        assert httpx.post(f"{origin}/mcp").status_code == 401
+        assert httpx.get(f"{origin}/.well-known/oauth-protected-resource/mcp").json()["resource"] == f"{origin}/mcp"
+        ready = httpx.get(f"{origin}/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["status"] == "waiting for keys"
+    lines = [json.loads(line) for line in (tmp_path / "stderr").read_text().splitlines()]
+    assert any(line["level"] == "warning" and line["message"].startswith("keys of http://127.0.0.1") for line in lines)
+
+
+def test_audit_log_is_a_file_for_its_owner_alone(tmp_path: Path) -> None:
+    with serving(tmp_path, audit_log="audit.jsonl") as origin:
+        refused = httpx.post(f"{origin}/mcp").json()["error"]["data"]["refusal"]
+    (line,) = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert json.loads(line)["id"] == refused
+    assert stat.S_IMODE((tmp_path / "audit.jsonl").stat().st_mode) == 0o600
+
+
+def test_audit_log_goes_to_standard_error_by_default(tmp_path: Path) -> None:
+    with serving(tmp_path) as origin:
+        httpx.post(f"{origin}/mcp")
+    assert '"reason":"missing_token"' in (tmp_path / "stderr").read_text()
+
+
+def test_audit_log_can_be_off(tmp_path: Path) -> None:
+    with serving(tmp_path, audit_log="off") as origin:
+        assert httpx.post(f"{origin}/mcp").status_code == 401
+    assert "missing_token" not in (tmp_path / "stderr").read_text()
+
+
+async def test_stopping_loses_no_answer_and_waits_for_no_idle_stream() -> None:
+    with laptop() as running:
+        alice = Person(running.user, running.password)
+        greeted = asyncio.Event()
+
+        async def step(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001 - the SDK's
+            greeted.set()
+
+        async with alice.connected(running.endpoint, "legacy") as client:
+            await client.call_tool("multi-greet", {})  # steps up
+            greeted.clear()
+            call = asyncio.create_task(client.call_tool("multi-greet", {}, progress_callback=step))
+            await greeted.wait()
+            running.process.send_signal(signal.SIGTERM)
+            assert not (await call).is_error
+        stopped = asyncio.get_running_loop().time()
+        await asyncio.to_thread(running.process.wait, 20)
+        assert asyncio.get_running_loop().time() - stopped < 4  # less than the drain would wait
