@@ -17,11 +17,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.audit import Audit, Write
 from gateway.authenticate import authenticate
+from gateway.consistency import is_reserved
 from gateway.documents import not_found, public_routes
 from gateway.errors import Refusal
 from gateway.issuers import TrustedIssuers
 from gateway.lifespan import lifespan_of
-from gateway.operation import Operation, check_length, check_mirrored, check_single, operations, read_body, replay
+from gateway.operation import (
+    Operation,
+    check_length,
+    check_mirrored,
+    check_single,
+    has_body,
+    operations,
+    read_body,
+    replay,
+)
 from gateway.origin import Origins
 from gateway.policy import Policy
 from gateway.principal import Principal
@@ -78,6 +88,7 @@ def build(
         exception_handlers={404: not_found(settings)},
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     app.state.gates = gates
     return app
 
@@ -103,7 +114,7 @@ class Gates:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a request to its gate. The path that chooses it is the one the app will see."""
         gate = self.exact.get(scope["path"]) if scope["type"] == "http" else None
-        if gate is None and scope["type"] == "http" and self.below:
+        if gate is None and scope["type"] == "http" and self.below and not is_reserved(scope["path"]):
             gate = next((gate for prefix, gate in self.below if scope["path"].startswith(prefix)), None)
         await (gate or self.app)(scope, receive, send)
 
@@ -161,12 +172,13 @@ class Gate:
             if len(headers) != len(fields):
                 check_single(fields)  # 400
             check_length(headers, self.max_body)  # 413
-            if b"transfer-encoding" in headers or (self.policy.asks_about_operations and scope["method"] == "POST"):
+            judged = self.policy.asks_about_operations and (scope["method"] == "POST" or has_body(headers))
+            if judged or b"transfer-encoding" in headers:
                 body = await read_body(receive, self.max_body)  # 413
                 if body is None:
                     return  # the client went away
                 receive = replay(body, receive)
-                if self.policy.asks_about_operations and scope["method"] == "POST":
+                if judged:
                     asked = operations(body)  # 400
                     check_mirrored(headers, asked)  # 400
             self.policy.check(principal, asked)  # 403
@@ -197,5 +209,7 @@ class Gate:
         """The response, which as a list shows only what the principal may use."""
         resumed = scope["method"] == "GET" and self.policy.kinds  # a stream that is resumed may replay a list
         if resumed or lists_something(asked, self.policy):
+            # What is compressed cannot be filtered.
+            scope["headers"] = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
             return FilterLists(send, self.policy, principal)
         return send

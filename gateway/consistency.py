@@ -14,6 +14,7 @@ from gateway.settings import IssuerSettings, ResourceSettings, Settings
 SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # RFC 3986 §3.3, without what invites tricks: % and ;
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")  # RFC 9110 §7.2
+ORIGIN = re.compile(rf"https?://{HOST.pattern}", re.IGNORECASE)  # RFC 6454 §6.2
 RESERVED = ("/.well-known", "/healthz", "/readyz", "/oauth", "/authz")  # paths of the gate itself
 
 
@@ -34,8 +35,11 @@ def problems_of(settings: Settings) -> list[str]:
 
 def _public_url(url: str) -> Iterator[str]:
     try:
-        if urlsplit(canonical(url)).path:
+        spelled = canonical(url)
+        if urlsplit(spelled).path:
             yield f"public_url: must be an origin without a path; put the path of {url} into resources[].path"
+        elif spelled != url:
+            yield f"public_url: write it as {spelled}, without what says nothing"
     except InvalidResource as error:
         yield f"public_url: {error}"
 
@@ -97,6 +101,10 @@ def _resources(settings: Settings) -> Iterator[str]:
         for issuer in resource.issuers:
             if issuer not in issuers:
                 yield f"{where}issuers: {issuer} is not among issuers; add it there or correct it"
+        if resource.documentation and not resource.documentation.startswith(("https://", "http://")):
+            yield f"{where}documentation: {resource.documentation!r} must be the URL of a page, https://…"
+        if "" in resource.aliases:
+            yield f"{where}aliases: an entry is empty; remove it"
         yield from _rules(where, resource)
 
 
@@ -104,10 +112,15 @@ def _path(where: str, path: str, paths: list[str]) -> Iterator[str]:
     segments = path.split("/")
     if path != "/" and (PATH.fullmatch(path) is None or "." in segments or ".." in segments):
         yield f"{where}: {path!r} must begin with a slash, not end with one, and need no escapes, such as /mcp"
-    elif any(path == taken or path.startswith(f"{taken}/") for taken in RESERVED):
+    elif is_reserved(path):
         yield f"{where}: {path} is a path of the gate itself; choose another one"
     if paths.count(path) > 1:
         yield f"{where}: {path} is listed twice; give every resource its own path"
+
+
+def is_reserved(path: str) -> bool:
+    """Whether a path is one that the gate itself answers."""
+    return any(path == taken or path.startswith(f"{taken}/") for taken in RESERVED)
 
 
 def _rules(where: str, resource: ResourceSettings) -> Iterator[str]:
@@ -129,8 +142,7 @@ def _scopes(where: str, scopes: Iterable[str]) -> Iterator[str]:
 
 def _origins(origins: list[str]) -> Iterator[str]:
     for origin in origins:
-        parts = urlsplit(origin)
-        if parts.scheme not in ("http", "https") or HOST.fullmatch(parts.netloc) is None or origin.count("/") > 2:
+        if ORIGIN.fullmatch(origin) is None:
             yield f"allowed_origins: {origin!r} must be scheme and host as browsers send them, https://app.example.com"
 
 

@@ -28,7 +28,7 @@ async def lifespan_of(app: ASGIApp) -> AsyncIterator[dict[str, Any]]:
     to_app.put_nowait({"type": "lifespan.startup"})
     started = await from_app.get()
     if started["type"] == "lifespan.startup.failed":
-        await running
+        await asyncio.gather(running, return_exceptions=True)  # many raise as well, to say it once more
         raise RuntimeError(f"the app behind the gate cannot start: {started.get('message') or 'it gives no reason'}")
     try:
         yield state

@@ -176,6 +176,11 @@ def check_length(headers: dict[bytes, bytes], limit: int) -> None:
         raise BodyTooLarge(f"{length.decode()} bytes")
 
 
+def has_body(headers: dict[bytes, bytes]) -> bool:
+    """Whether a request of any method carries a body: an app may read it even where the method gives it no meaning."""
+    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+
+
 async def read_body(receive: Receive, limit: int) -> bytes | None:
     """The whole body of a request, or None where the client went away before its end.
 

@@ -12,7 +12,9 @@ from gateway.operation import Kind, Operation, Target
 from gateway.principal import Principal
 from gateway.settings import Rule
 
-MEMO = 4_096  # targets whose needs are remembered; strangers choose names, so the memory is bounded
+# Strangers choose names, so the memory is bounded both ways.
+MEMO = 4_096  # targets whose needs are remembered
+MEMO_NAME = 256  # characters of a name that is remembered
 
 
 class Needs(NamedTuple):
@@ -83,15 +85,18 @@ class Policy:
 
     def needs(self, target: Target) -> Needs:
         """What a target needs beyond the scopes of the resource: the sum of every rule that fits it."""
-        if target not in self._needs:
-            if len(self._needs) >= MEMO:
-                self._needs.clear()
-            fitting = [
-                rule for rule, patterns in self.rules if any(p.fullmatch(target.name) for p in patterns[target.kind])
-            ]
-            scopes = frozenset(scope for rule in fitting for scope in rule.scopes)
-            self._needs[target] = Needs(scopes, tuple(rule for rule in fitting if rule.groups or rule.claims))
-        return self._needs[target]
+        if target in self._needs:
+            return self._needs[target]
+        fitting = [
+            rule for rule, patterns in self.rules if any(p.fullmatch(target.name) for p in patterns[target.kind])
+        ]
+        scopes = frozenset(scope for rule in fitting for scope in rule.scopes)
+        needs = Needs(scopes, tuple(rule for rule in fitting if rule.groups or rule.claims))
+        if len(self._needs) >= MEMO:
+            self._needs.clear()
+        if len(target.name) <= MEMO_NAME:
+            self._needs[target] = needs
+        return needs
 
     def implied(self, scopes: frozenset[str]) -> frozenset[str]:
         """The scopes granted and all that they imply, transitively; equal sets share one answer."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import msgspec
 
 from gateway.consistency import problems_of
 from gateway.settings import Settings
+
+if TYPE_CHECKING:
+    import yaml
 
 PREFIX = "BEARERGATE_"
 FILE = f"{PREFIX}FILE"  # names the settings file; not a setting itself
@@ -92,12 +96,32 @@ def read_yaml(text: str, where: str) -> Any:
     import yaml  # noqa: PLC0415 - settings from the environment alone need no YAML parser
 
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        place = getattr(error, "problem_mark", None)
-        line = f" in line {place.line + 1}" if place else ""
-        reason = getattr(error, "problem", None) or "nested too deeply"
-        raise SettingsError([f"{where}: not valid YAML{line} ({reason})"]) from None
+        return yaml.load(text, yaml_loader())  # noqa: S506 - it is a safe one
+    except yaml.MarkedYAMLError as error:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingsError([f"{where}: not valid YAML{line} ({error.problem})"]) from None
+    except RecursionError:
+        raise SettingsError([f"{where}: nested too deeply"]) from None
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        # PyYAML raises whatever Python does at a number that is none, or a tag on a value of another kind.
+        raise SettingsError([f"{where}: not valid YAML ({' '.join(str(error).split())})"]) from None
+
+
+@cache
+def yaml_loader() -> type[yaml.SafeLoader]:
+    """A loader that reads words as YAML 1.2 does: `off`, `no` and dates are texts, only true and false are not."""
+    import yaml  # noqa: PLC0415 - see above
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    words = re.compile("(true|True|TRUE|false|False|FALSE)$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", words, list("tTfF"))
+    return Loader
 
 
 def add_environment(values: dict[str, Any], environment: Mapping[str, str], problems: list[str]) -> None:

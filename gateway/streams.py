@@ -32,7 +32,11 @@ LIST_METHODS: dict[str, Kind] = {
     "resources/templates/list": "resource",
 }
 MAX_HELD = 16 * 1024 * 1024  # bytes of one list or event held back to be filtered
-END_OF_EVENT = re.compile(rb"\r\n\r\n|\n\n|\r\r")  # WHATWG HTML §9.2.5
+END_OF_EVENT = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")  # a blank line; WHATWG HTML §9.2.5
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # readers of event streams skip one
+
+# What reading a list raises that is none: not JSON, not UTF-8, entries without a name, nesting without end.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError)
 
 Members = dict[str, msgspec.Raw]
 _members = msgspec.json.Decoder(Members).decode
@@ -76,16 +80,20 @@ class EndWithToken:
             self._timer = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self.end)
             if self._waiting is not None:
                 self._waiting.add(self)
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            self.close()  # the app ended it
         await self._send(message)
 
     def end(self) -> None:
         """Complete the response as it stands; whatever the app still sends goes nowhere."""
+        if self._ended:
+            return
         self._ended = True
         last = self._send({"type": "http.response.body", "body": b"", "more_body": False})
         self._last = asyncio.ensure_future(last)
 
     def close(self) -> None:
-        """The app is done with the request: nothing is left to end."""
+        """The response is complete, or the app done with the request: nothing is left to end."""
         if self._timer is not None:
             self._timer.cancel()
             if self._waiting is not None:
@@ -115,12 +123,16 @@ class FilterLists:
             await self._send(message)
 
     async def _begin(self, message: Message) -> None:
-        kind = dict(message["headers"]).get(b"content-type", b"")
-        if kind.startswith(b"application/json"):
+        headers = dict(message["headers"])
+        kind = headers.get(b"content-type", b"").lower()
+        listing = kind.startswith((b"application/json", b"text/event-stream"))
+        if listing and headers.get(b"content-encoding", b"identity") != b"identity":
+            await self._give_up()
+        elif kind.startswith(b"application/json"):
             self._start = message
-            return
-        self._stream = is_event_stream(message["headers"])
-        await self._send(message)
+        else:
+            self._stream = listing
+            await self._send(message)
 
     async def _json(self, message: Message) -> None:
         self._held += message.get("body", b"")
@@ -129,7 +141,7 @@ class FilterLists:
         elif not message.get("more_body") and self._start is not None:
             try:
                 body = self.filtered(bytes(self._held))
-            except msgspec.MsgspecError:
+            except UNREADABLE:
                 await self._give_up()
                 return
             headers = [h for h in self._start["headers"] if h[0] != b"content-length"]
@@ -143,25 +155,29 @@ class FilterLists:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(self, message: Message) -> None:
+        looked_at = max(0, len(self._held) - 3)  # what ends an event may have begun in the bytes held
         self._held += message.get("body", b"")
         ready = bytearray()
-        while end := END_OF_EVENT.search(self._held):
+        while end := END_OF_EVENT.search(self._held, looked_at):
             ready += self._event(bytes(self._held[: end.end()]))
             del self._held[: end.end()]
+            looked_at = 0
         more = bool(message.get("more_body"))
-        if not more or len(self._held) > MAX_HELD:
-            self._held.clear()  # half an event is none; one beyond all bounds is dropped
+        if len(self._held) > MAX_HELD:
+            more, self._send = False, _swallow(self._send)  # an event beyond all bounds ends the stream
+        if not more:
+            self._held.clear()  # half an event is none
         if ready or not more:
-            await self._send({**message, "body": bytes(ready)})
+            await self._send({**message, "body": bytes(ready), "more_body": more})
 
     def _event(self, event: bytes) -> bytes:
-        lines = re.split(rb"\r\n|\n|\r", event)
+        lines = re.split(rb"\r\n|\n|\r", event.removeprefix(BYTE_ORDER_MARK))
         data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
         if b"result" not in data:
             return event
         try:
             changed = self.filtered(data)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return b""
         if changed == data:
             return event
@@ -210,7 +226,7 @@ def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a response is server-sent events."""
     for name, value in headers:
         if name == b"content-type":
-            return value.startswith(b"text/event-stream")
+            return value.lower().startswith(b"text/event-stream")
     return False
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ from gateway.principal import Principal
 MAX_TOKEN = 16_384  # bytes; the largest honest tokens, with hundreds of groups, stay below
 MAX_NAME = 1_024  # characters of a subject, client or key id
 END_OF_TIME = 253_402_300_800.0  # the year 10000: an `exp` beyond it is no date (RFC 7519 §4.1.4)
+SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no log can hold (RFC 8259 §8.2)
 MEMO = 1_024  # headers and scope strings remembered; tokens of one key and client share them
 
 # Access tokens say so (RFC 9068 §2.1), say JWT, or say nothing; every other declared kind is something else.
@@ -364,6 +366,6 @@ def granted_scopes(claims: Claims) -> list[str]:
 def name(claims: Claims, claim: str) -> str:
     """A claim that names somebody: a string of sane length, or "" where it is missing."""
     value = claims.get(claim, "")
-    if not isinstance(value, str) or len(value) > MAX_NAME:
+    if not isinstance(value, str) or len(value) > MAX_NAME or not (value.isascii() or SURROGATE.search(value) is None):
         raise MalformedToken(f"its {claim} is no name")
     return value

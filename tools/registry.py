@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 GROUP = "bearergate.tools"  # of the entry points
 
 Kind = Literal["tool", "prompt", "resource"]
+Offer = tuple[Kind, str]  # something a plugin registers: a tool or prompt by name, a resource by URI or URI template
+
+_SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
+_EXPRESSION = re.compile(r"\{[^{}]*\}")  # of a URI template (RFC 6570 §2.2)
+_EXPANSIONS = ("", "\N{SNOWMAN}", "a/b?c#d")  # what no glob fits by chance, and all of which `*` fits
 
 
 class PluginError(Exception):
@@ -26,15 +32,28 @@ class PluginError(Exception):
 
 @dataclass(frozen=True)
 class Needs:
-    """The scopes that one tool, prompt or resource needs; none means those of the gate's resource are enough."""
+    """The scopes that one tool, prompt or resource needs; none means those of the gate's resource are enough.
+
+    A resource template is named by a glob that fits everything the template expands to, since what is read is one
+    expansion: `greeting://people/*` for `greeting://people/{name}`.
+
+    Raises:
+        ValueError: the kind is no kind, or `scopes` are no scopes.
+    """
 
     kind: Kind
     name: str  # of a tool or prompt, or the URI of a resource; a glob covers several
     scopes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"Needs about a {self.kind!r}: the kinds are {', '.join(get_args(Kind))}")
+        if isinstance(self.scopes, str) or not all(_SCOPE.fullmatch(scope) for scope in self.scopes):
+            raise ValueError(f"the scopes of the {self.kind} {self.name!r} must be a tuple of scopes, as ('a:read',)")
+
     def covers(self, kind: Kind, name: str) -> bool:
-        """Whether this statement is about something of that kind and name."""
-        return kind == self.kind and fnmatchcase(name, self.name)
+        """Whether this statement is about something of that kind and name, in every form it is asked for."""
+        return kind == self.kind and all(fnmatchcase(form, self.name) for form in _forms(kind, name))
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,7 @@ class Plugin:
     is imported no earlier than needed. Whatever it registers must be covered by one of `needs`.
     """
 
-    name: str
+    name: str  # that of its entry point
     register: Callable[[MCPServer], None] | str
     needs: Sequence[Needs]
 
@@ -59,29 +78,39 @@ class Plugin:
             return self.register
         module, _, function = self.register.partition(":")
         try:
-            found: Callable[[MCPServer], None] = getattr(importlib.import_module(module), function)
-        except (ImportError, AttributeError) as error:
+            found = getattr(importlib.import_module(module), function)
+        except Exception as error:  # whatever a stranger's module does when it is imported
             raise PluginError(
-                f"The plugin {self.name} names {self.register}, which cannot be imported: {error}"
+                f"The plugin {self.name} cannot import {self.register} ({_reason(error)}): correct or uninstall it."
             ) from error
-        return found
+        if not callable(found):
+            raise PluginError(f"The plugin {self.name} registers with {self.register}, which is no function.")
+        return found  # type: ignore[no-any-return] # what it accepts shows when it is called
 
-    def check_covered(self, registered: Iterable[tuple[Kind, str]]) -> None:
-        """Everything registered has a statement, and every statement has something it is about.
+    def check_covered(self, offers: Iterable[Offer], taken: Iterable[Offer] = ()) -> None:
+        """Everything this plugin offers has a statement, and every statement has something it is about.
+
+        `taken` is what other plugins offer already.
 
         Raises:
             PluginError: with the first that has not; a forgotten statement must not leave a tool open.
         """
-        registered = list(registered)
-        for kind, name in registered:
+        offers = list(offers)
+        for kind, name in offers:
             if not any(needs.covers(kind, name) for needs in self.needs):
+                hint = " with a glob that fits all it expands to" if _EXPRESSION.search(name) else ""
                 raise PluginError(
-                    f"The plugin {self.name} has a {kind} {name!r} but says nothing of what it needs: add Needs."
+                    f"The plugin {self.name} has a {kind} {name!r} but says nothing of what it needs: add Needs{hint}."
                 )
         for needs in self.needs:
-            if not any(needs.covers(kind, name) for kind, name in registered):
+            if any(needs.covers(kind, name) for kind, name in taken):
                 raise PluginError(
-                    f"The plugin {self.name} says what {needs.kind} {needs.name!r} needs but has none: correct it."
+                    f"The plugin {self.name} says what the {needs.kind} {needs.name!r} needs, but another plugin has "
+                    "one of that name: leave one of the two plugins out."
+                )
+            if not any(needs.covers(kind, name) for kind, name in offers):
+                raise PluginError(
+                    f"The plugin {self.name} says what the {needs.kind} {needs.name!r} needs but has none: correct it."
                 )
 
 
@@ -93,13 +122,13 @@ def find(names: Sequence[str] | None = None) -> tuple[Plugin, ...]:
     """
     installed: dict[str, importlib.metadata.EntryPoint] = {}
     for entry in importlib.metadata.entry_points(group=GROUP):
-        if entry.name in installed and installed[entry.name].value != entry.value:
+        if entry.name in installed and (names is None or entry.name in names):
             raise PluginError(
                 f"Two plugins are called {entry.name}: {_where(installed[entry.name])} and {_where(entry)}; "
                 "uninstall one of them."
             )
         installed[entry.name] = entry
-    wanted = sorted(installed) if names is None else names
+    wanted = sorted(installed) if names is None else list(dict.fromkeys(names))
     for name in wanted:
         if name not in installed:
             raise PluginError(
@@ -111,12 +140,28 @@ def find(names: Sequence[str] | None = None) -> tuple[Plugin, ...]:
 def _load(entry: importlib.metadata.EntryPoint) -> Plugin:
     try:
         plugin = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"The plugin {_where(entry)} cannot be imported: {error}") from error
+    except Exception as error:  # whatever a stranger's module does when it is imported
+        raise PluginError(
+            f"The plugin {_where(entry)} cannot be imported ({_reason(error)}): correct or uninstall it."
+        ) from error
     if not isinstance(plugin, Plugin):
         raise PluginError(f"The plugin {_where(entry)} is no Plugin: its entry point must name one.")
+    if plugin.name != entry.name:
+        raise PluginError(f"The plugin {_where(entry)} calls itself {plugin.name}: give both the same name.")
     return plugin
 
 
 def _where(entry: importlib.metadata.EntryPoint) -> str:
     return f"{entry.name} ({entry.value} of {entry.dist.name if entry.dist else 'an unknown distribution'})"
+
+
+def _reason(error: Exception) -> str:
+    """An exception on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _forms(kind: Kind, name: str) -> list[str]:
+    """How something is asked for: a resource template both as it is listed and as what it expands to."""
+    if kind != "resource" or _EXPRESSION.search(name) is None:
+        return [name]
+    return [name, *(_EXPRESSION.sub(lambda _, text=text: text, name) for text in _EXPANSIONS)]  # type: ignore[misc]

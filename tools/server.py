@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.principal import Principal
-from tools.batches import Batches
 from tools.registry import Kind, Plugin, PluginError
+from tools.revisions import Revisions
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
@@ -88,14 +88,15 @@ class ToolServer:
 
         manager = session_manager(server, sessions=self._sessions)
         await stack.enter_async_context(manager.run())
-        return Batches(AsUser(manager.asgi_app))
+        return Revisions(AsUser(manager.asgi_app))
 
 
 def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
     """One MCP server with all that the plugins register, each checked against what it says."""
     from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - half a second that only serving needs
 
-    server = MCPServer(name, version=importlib.metadata.version("bearergate"))
+    # Left alone, the SDK would set up logging for the whole process.
+    server = MCPServer(name, version=importlib.metadata.version("bearergate"), log_level="WARNING")
     taken: set[tuple[Kind, str]] = set()
     for plugin in plugins:
         plugin.registrar()(server)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .accounts import Accounts, User
 from .app import build
@@ -27,6 +27,26 @@ if TYPE_CHECKING:
     from .profile import Claims, Profile, ResourceServer
 
 
+class Parts(TypedDict, total=False):
+    """What both kinds of issuer can be given; each part has a default."""
+
+    users: Iterable[User]
+    clients: Iterable[Client]
+    keys: Keys  # two new ones, which take a moment to make
+    clock: Clock  # the system's time
+    lifetimes: Lifetimes
+
+
+class Changes(TypedDict, total=False):
+    """What is different from a valid token; bytes replace the whole header or payload."""
+
+    claims: Json
+    header: Json
+    key: SigningKey  # the header names it, and its algorithm, unless `header` or `alg` say otherwise
+    alg: str
+    signature: bytes
+
+
 class Issuer:
     """An OAuth issuer whose every part can be reached, moved and broken.
 
@@ -34,28 +54,18 @@ class Issuer:
     are there to be changed while it runs. `plain` and `cognito` make one.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        *,
-        users: Iterable[User],
-        clients: Iterable[Client],
-        documents: ClientDocuments | None,
-        keys: Keys | None,
-        clock: Clock | None,
-        lifetimes: Lifetimes | None,
-    ) -> None:
+    def __init__(self, profile: Profile, documents: ClientDocuments | None, parts: Parts) -> None:
         self.url = profile.url
-        self.clock = clock or Clock()
-        self.keys = keys or Keys()
+        self.clock = parts.get("clock") or Clock()
+        self.keys = parts.get("keys") or Keys()
         self.key_server = Publication()
         self.metadata_server = Publication()
-        self.lifetimes = lifetimes or Lifetimes()
+        self.lifetimes = parts.get("lifetimes") or Lifetimes()
         if documents:
             documents.clock = self.clock
         self._profile = profile
-        self._accounts = Accounts(users)
-        self._clients = Clients(clients, documents)
+        self._accounts = Accounts(parts.get("users", ()))
+        self._clients = Clients(parts.get("clients", ()), documents)
         self._mint = Mint(profile, self.keys, self.clock, self.lifetimes)
         self._ledger = Ledger(profile, self.clock, self.lifetimes)
 
@@ -64,16 +74,12 @@ class Issuer:
         cls,
         base: str,
         *,
-        users: Iterable[User] = (),
-        clients: Iterable[Client] = (),
         scopes: Mapping[str, str] | None = None,
         resources: Iterable[str] | None = None,
         registration: bool = True,
         refresh_grace: float = 0,
         documents: ClientDocuments | None = None,
-        keys: Keys | None = None,
-        clock: Clock | None = None,
-        lifetimes: Lifetimes | None = None,
+        **parts: Unpack[Parts],
     ) -> Issuer:
         """A spec-complete OAuth 2.1 issuer at `base`.
 
@@ -87,15 +93,7 @@ class Issuer:
         profile = PlainProfile(
             base, scopes=scopes or {}, resources=resources, registration=registration, grace=refresh_grace
         )
-        return cls(
-            profile,
-            users=users,
-            clients=clients,
-            documents=documents or ClientDocuments(),
-            keys=keys,
-            clock=clock,
-            lifetimes=lifetimes,
-        )
+        return cls(profile, documents or ClientDocuments(), parts)
 
     @classmethod
     def cognito(
@@ -103,16 +101,12 @@ class Issuer:
         base: str,
         *,
         pool: str = "us-east-1_Example1",
-        users: Iterable[User] = (),
-        clients: Iterable[Client] = (),
         resource_servers: Iterable[ResourceServer] = (),
         registration: bool = False,
         refresh_rotation: bool = False,
         refresh_grace: float = 0,
         insecure_loopback_resources: bool = False,
-        keys: Keys | None = None,
-        clock: Clock | None = None,
-        lifetimes: Lifetimes | None = None,
+        **parts: Unpack[Parts],
     ) -> Issuer:
         """A Cognito user pool whose domain is `base` and whose issuer identifier is `base/pool`.
 
@@ -132,15 +126,7 @@ class Issuer:
             grace=refresh_grace,
             insecure_loopback_resources=insecure_loopback_resources,
         )
-        return cls(
-            profile,
-            users=users,
-            clients=clients,
-            documents=None,
-            keys=keys,
-            clock=clock,
-            lifetimes=lifetimes,
-        )
+        return cls(profile, None, parts)
 
     @cached_property
     def app(self) -> Starlette:
@@ -191,48 +177,32 @@ class Issuer:
         client: str | None = None,
         scopes: Iterable[str] = (),
         resource: str | Iterable[str] | None = None,
-        *,
-        claims: Json | None = None,
-        header: Json | None = None,
-        key: SigningKey | None = None,
-        alg: str | None = None,
-        signature: bytes | None = None,
+        **changes: Unpack[Changes],
     ) -> str:
-        """A valid access token but for the changes; bytes replace the whole header or payload.
-
-        With `key` the header names that key and its algorithm, unless `header` or `alg` say otherwise.
+        """A valid access token but for the changes.
 
         Raises:
             LookupError: there is no such user.
             ValueError: the key cannot make a signature of the algorithm.
         """
-        signer = key or self.keys.access
-        original = self._mint.access_claims(self._approval(user, client, scopes, resource))
-        own_header = self._mint.header(signer, alg, access=True)
-        return sign(_with(own_header, header), _with(original, claims), signer, alg, signature=signature)
+        claims = self._mint.access_claims(self._approval(user, client, scopes, resource))
+        return self._signed(claims, self.keys.access, changes, access=True)
 
     def id_token(
         self,
         user: str,
         client: str | None = None,
         scopes: Iterable[str] = ("openid",),
-        *,
-        claims: Json | None = None,
-        header: Json | None = None,
-        key: SigningKey | None = None,
-        alg: str | None = None,
-        signature: bytes | None = None,
+        **changes: Unpack[Changes],
     ) -> str:
-        """A valid ID token but for the changes, as `token` makes them.
+        """A valid ID token but for the changes.
 
         Raises:
             LookupError: there is no such user.
             ValueError: the key cannot make a signature of the algorithm.
         """
-        signer = key or self.keys.id
-        original = self._mint.id_claims(self._approval(user, client, scopes, None))
-        own_header = self._mint.header(signer, alg, access=False)
-        return sign(_with(own_header, header), _with(original, claims), signer, alg, signature=signature)
+        claims = self._mint.id_claims(self._approval(user, client, scopes, None))
+        return self._signed(claims, self.keys.id, changes, access=False)
 
     def refresh_token(
         self,
@@ -279,6 +249,11 @@ class Issuer:
         """End every login of a user: codes, and refresh tokens at every client."""
         self._ledger.revoke_user(name)
 
+    def _signed(self, claims: Claims, own_key: SigningKey, changes: Changes, *, access: bool) -> str:
+        key, alg = changes.get("key", own_key), changes.get("alg")
+        header = _with(self._mint.header(key, alg, access=access), changes.get("header", {}))
+        return sign(header, _with(claims, changes.get("claims", {})), key, alg, signature=changes.get("signature"))
+
     def _approval(
         self, user: str | None, client: str | None, scopes: Iterable[str], resource: str | Iterable[str] | None
     ) -> Approval:
@@ -292,5 +267,5 @@ class Issuer:
         )
 
 
-def _with(original: Mapping[str, Any], changes: Json | None) -> Json:
-    return changes if isinstance(changes, bytes) else changed(original, changes or {})
+def _with(original: Mapping[str, Any], changes: Json) -> Json:
+    return changes if isinstance(changes, bytes) else changed(original, changes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
@@ -141,7 +140,7 @@ def _check_credentials(asked: IssuerRequest) -> None:
         raise InvalidRequestError("Authenticate the client in the header or in the body, not in both.")
     try:
         named = unquote(base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[0])
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:  # no ASCII, no base64 or no UTF-8
         raise InvalidClientError("The Authorization header is not readable.", status_code=401) from error
     if asked.get("client_id") not in (None, named):
         raise InvalidRequestError("The header and the body name different clients.")

@@ -125,6 +125,11 @@ async def test_only_get_is_answered(app: Journey) -> None:
     assert (await app.http.post(app.urls["authorization_endpoint"])).status_code == 405
 
 
+async def test_path_with_a_final_slash_is_not_redirected_to_what_the_host_header_says(app: Journey) -> None:
+    answer = await app.http.get("http://127.0.0.1:9000/login/", headers={"Host": "attacker.example"})
+    assert (answer.status_code, "location" in answer.headers) == (404, False)
+
+
 async def test_client_that_may_not_use_codes_is_told(app: Journey, plain: Issuer) -> None:
     plain.add_client(Client("machine", (CALLBACK,), secret="m", grants=("client_credentials",)))
     answer = await app.authorize(client_id="machine")
@@ -146,7 +151,7 @@ async def test_scopes_granted_are_those_asked_for(app: Journey, scope: Value, gr
     assert app.claims(tokens["access_token"])["scope"] == granted
 
 
-async def test_scopes_beyond_the_clients_own_are_left_out(app: Journey, plain: Issuer) -> None:
+async def test_scopes_beyond_the_clients_own_are_left_out(plain: Issuer) -> None:
     plain.add_client(Client("modest", (CALLBACK,), scopes=("usage:read",)))
     modest = Journey(plain, "modest")
     async with modest.http:

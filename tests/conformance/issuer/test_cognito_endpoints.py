@@ -297,9 +297,8 @@ async def test_only_refresh_tokens_are_revoked(pool_app: Journey) -> None:
     [
         ({"client_id": "leaver", "logout_uri": "https://a.example/bye"}, "https://a.example/bye"),
         (
-            {"client_id": "leaver", "redirect_uri": "https://a.example/cb", "response_type": "code"},
-            "http://127.0.0.1:9001/oauth2/authorize?client_id=leaver&redirect_uri=https%3A%2F%2Fa.example%2Fcb"
-            "&response_type=code",
+            {"client_id": "leaver", "redirect_uri": "https://a.example", "response_type": "code"},
+            "http://127.0.0.1:9001/oauth2/authorize?client_id=leaver&redirect_uri=https%3A%2F%2Fa.example&response_type=code",
         ),
         ({"client_id": "leaver", "logout_uri": "https://evil.test"}, None),
         ({"client_id": "stranger", "logout_uri": "https://a.example/bye"}, None),

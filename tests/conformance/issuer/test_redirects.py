@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.issuer.redirects import destination, is_loopback, same_but_port, why_not_registrable
+from conformance.issuer.redirects import destination, same_but_port, why_not_registrable
 
 LOOPBACK = "http://127.0.0.1:7777/callback"
 PORTS = st.sampled_from(["", ":", ":0", ":1", ":80", ":65535", ":65536", ":8o", ":1:2"]) | st.from_regex(r":[0-9]{1,6}")

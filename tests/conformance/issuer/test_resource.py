@@ -60,6 +60,14 @@ async def test_issuer_without_a_list_takes_any_resource(signing_keys: Keys) -> N
     assert journey.claims(unnamed["access_token"])["aud"] == issuer.url
 
 
+@pytest.mark.parametrize("resource", ["https://a.example/mcp#part", "https://a.example/mcp#", "/mcp", "http://[broken"])
+async def test_issuer_without_a_list_still_wants_a_uri(signing_keys: Keys, resource: str) -> None:
+    journey = Journey(Issuer.plain("http://127.0.0.1:9000", clients=[APP], keys=signing_keys.copy()))
+    async with journey.http:
+        answer = await journey.authorize(resource=resource)
+    assert parameters(answer.headers["location"])["error"] == "invalid_target"
+
+
 async def test_resource_can_be_added(app: Journey, plain: Issuer) -> None:
     plain.add_resource("https://new.example/mcp")
     assert app.claims((await app.tokens(resource="https://new.example/mcp"))["access_token"])["aud"] == (

@@ -129,7 +129,7 @@ async def test_replayed_code_ends_what_came_of_it(app: Journey) -> None:
     assert (await app.refresh(refresh_token)).json()["error"] == "invalid_grant"
 
 
-async def test_replayed_code_without_a_refresh_token_is_refused(app: Journey, plain: Issuer) -> None:
+async def test_replayed_code_without_a_refresh_token_is_refused(plain: Issuer) -> None:
     plain.add_client(Client("once", (CALLBACK,), grants=("authorization_code",)))
     once = Journey(plain, "once")
     async with once.http:
@@ -148,6 +148,7 @@ async def test_replayed_code_without_a_refresh_token_is_refused(app: Journey, pl
         pytest.param(basic("stranger:s3cret"), {}, 401, id="unknown client"),
         pytest.param({"Authorization": "Basic !!!"}, {}, 401, id="no base64"),
         pytest.param({"Authorization": "Basic /w=="}, {}, 401, id="no UTF-8"),
+        pytest.param({"Authorization": b"Basic \xff"}, {}, 401, id="no ASCII"),
         pytest.param({"Authorization": "Basic"}, {}, 401, id="empty"),
         pytest.param(basic("backend"), {}, 401, id="no secret"),
         pytest.param(basic("backend:s3cret"), {"client_id": "app"}, 400, id="two clients"),
@@ -157,7 +158,7 @@ async def test_replayed_code_without_a_refresh_token_is_refused(app: Journey, pl
     ],
 )
 async def test_confidential_client_authenticates_in_one_way(
-    plain: Issuer, headers: dict[str, str], fields: dict[str, str], status: int
+    plain: Issuer, headers: dict[str, Any], fields: dict[str, str], status: int
 ) -> None:
     backend = Journey(plain, "backend")
     backend.http.headers.update(headers)
