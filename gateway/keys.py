@@ -136,7 +136,8 @@ class KeySet:
             keys = read_keys(await self._fetch(), self.algorithms)
         except KeysError as error:
             self._failure = str(error)
-            log.warning("keys of %s: %s", self.issuer, error)
+            meanwhile = "the old keys serve" if self.usable else "its tokens are answered with 503"
+            log.warning("keys of %s: %s; %s, next try in %d s", self.issuer, error, meanwhile, COOLDOWN)
         except Exception:  # nobody may be waiting, and a fault that nobody sees would refuse everyone in silence
             self._failure = "fetching them met a fault of the gate, which its log describes"
             log.exception("keys of %s: a fault of the gate", self.issuer)

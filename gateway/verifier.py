@@ -313,7 +313,9 @@ def check_times(claims: Claims, now: float, leeway: float) -> None:
         raise ExpiredToken(f"it expired {now - expires:.0f} s ago")
     for claim in ("nbf", "iat"):
         if claim in claims and date(claims, claim) > now + leeway:
-            raise NotYetValid(f"its {claim} lies {date(claims, claim) - now:.0f} s ahead")
+            raise NotYetValid(
+                f"its {claim} lies {date(claims, claim) - now:.0f} s ahead of this clock: set the clock right"
+            )
 
 
 def date(claims: Claims, claim: str) -> float:
