@@ -76,6 +76,19 @@ def check(
             print_report(settings_of(file))
 
 
+@app.command()
+def explain(
+    decision_id: Annotated[str, typer.Argument(metavar="ID", help="The id from a refusal, or from a line of the log.")],
+    log: Annotated[str | None, typer.Option(help="The audit log; - is standard input.")] = None,
+    file: File = None,
+) -> None:
+    """Say why a request was refused, and what to change."""
+    from deploy.explain import explain as in_words
+
+    with one_sentence():
+        print(in_words(decision_id, log or audit_log_of(file)))
+
+
 @app.callback(invoke_without_command=True)
 def bearergate(
     version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
@@ -94,9 +107,20 @@ def settings_of(file: Path | None, **over: str | int | None) -> Settings:
     return load(file, {**os.environ, **said})
 
 
+def audit_log_of(file: Path | None) -> str:
+    """Where the log to read is when nobody says: piped in, or the file that the settings name."""
+    if not sys.stdin.isatty():
+        return "-"
+    destination = settings_of(file).audit_log
+    if destination in ("stdout", "stderr", "off"):
+        leave(f"The settings send the audit log to {destination}: pipe it in, or name a file with --log")
+    return destination
+
+
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
     """Ends the command with a sentence per problem, and exit status 1, where the cause is not a fault of ours."""
+    from deploy.explain import NotExplainedError
     from deploy.output import CannotWriteError
     from deploy.server import CannotListenError
     from gateway.sources import SettingsError
@@ -104,7 +128,7 @@ def one_sentence() -> Iterator[None]:
 
     try:
         yield
-    except (SettingsError, PluginError, CannotListenError, CannotWriteError) as error:
+    except (SettingsError, PluginError, CannotListenError, CannotWriteError, NotExplainedError) as error:
         leave(str(error))
 
 

@@ -17,7 +17,7 @@
     ├── BodyTooLarge         413     none                body_too_large
     └── KeysUnavailable      503     none: not the caller's doing  keys_unavailable
 
-`error` and `description` are for the caller, `reason` and the text of the exception for the log alone.
+`error` and `description` are for the caller; `reason`, `remedy` and the text of the exception are for the operator.
 The reasons are a contract; the sentences are not.
 """
 
@@ -38,6 +38,7 @@ class Refusal(Exception):
 
     status: ClassVar[int]
     reason: ClassVar[str]
+    remedy: ClassVar[str]  # for whoever runs the gate: what to change, and where
     description: ClassVar[str]  # one sentence for the caller, with the next step
     error: ClassVar[str | None] = None
     code: ClassVar[int] = REFUSED  # the JSON-RPC error code of the body
@@ -48,6 +49,10 @@ class MissingToken(Refusal):
 
     status = 401
     reason = "missing_token"
+    remedy = (
+        "The client must log in: check that it supports MCP authorization, follows resource_metadata, and "
+        "sends `Authorization: Bearer`."
+    )
     description = "This server needs an access token: log in at the issuer its resource metadata names."
 
 
@@ -57,6 +62,10 @@ class MalformedRequest(Refusal):
     status = 400
     error = "invalid_request"
     reason = "malformed_request"
+    remedy = (
+        "The client, or a proxy between, must send one Authorization field with one token, no access_token "
+        "in the query, and JSON."
+    )
     description = "Send exactly one Authorization header with one bearer token, and the body as application/json."
 
 
@@ -72,48 +81,65 @@ class MalformedToken(InvalidToken):
     """What was sent is not one compact JWS with a JSON object inside (RFC 7515 §5.2, RFC 7519 §7.2)."""
 
     reason = "malformed_token"
+    remedy = (
+        "The client sends something that is no JWT access token of this issuer: an opaque token, an ID of a "
+        "session, or a damaged one."
+    )
 
 
 class OversizedToken(InvalidToken):
     """The token is larger than any honest one, so it is not even split."""
 
     reason = "oversized_token"
+    remedy = "The issuer must put fewer groups or claims into its access tokens."
 
 
 class UnsupportedAlgorithm(InvalidToken):
     """`alg` is not one that the settings allow for this issuer (RFC 8725 §3.1)."""
 
     reason = "unsupported_algorithm"
+    remedy = (
+        "If the issuer really signs with this algorithm, add it to algorithms of that issuer; otherwise "
+        "somebody made the token up."
+    )
 
 
 class UnknownIssuer(InvalidToken):
     """`iss` is not, character for character, an issuer of this resource (RFC 8725 §3.8)."""
 
     reason = "unknown_issuer"
+    remedy = "If the issuer is to be trusted, add it to issuers, spelled exactly as here, slash and case included."
 
 
 class UnknownKey(InvalidToken):
     """The issuer publishes no usable key of this id and algorithm."""
 
     reason = "unknown_key"
+    remedy = "The issuer has withdrawn the key, or the token is not the issuer's: the client must obtain a new one."
 
 
 class BadSignature(InvalidToken):
     """The key does not verify these bytes."""
 
     reason = "bad_signature"
+    remedy = "The token was changed on its way, or made up: the client must obtain a new one."
 
 
 class WrongTokenKind(InvalidToken):
     """A JWT of another purpose: an ID token, an assertion, a logout token (RFC 8725 §3.11)."""
 
     reason = "wrong_token_kind"
+    remedy = (
+        "The client must send the access token, not the ID token or another one; if this issuer does not "
+        "stamp at+jwt, leave token_type empty."
+    )
 
 
 class ExpiredToken(InvalidToken):
     """`exp` lies in the past, beyond the leeway."""
 
     reason = "expired_token"
+    remedy = "The client must refresh its token; if the token is fresh, one of the clocks is wrong."
     description = "The access token has expired: refresh it or log in again."
 
 
@@ -121,24 +147,31 @@ class NotYetValid(InvalidToken):
     """`nbf` or `iat` lies in the future, beyond the leeway."""
 
     reason = "not_yet_valid"
+    remedy = "The clock of the issuer or of this machine is wrong: set it by NTP, or raise leeway by a few seconds."
 
 
 class WrongAudience(InvalidToken):
     """The token was issued for another resource (RFC 9068 §4)."""
 
     reason = "wrong_audience"
+    remedy = (
+        "The client must ask for the token with `resource` set to this resource; what the issuer writes into "
+        "aud can be accepted through aliases."
+    )
 
 
 class ClientNotAllowed(InvalidToken):
     """A token without audience, from a client that is not on the list, or without a scope of this resource."""
 
     reason = "client_not_allowed"
+    remedy = "Add the client to client_ids of the issuer, and give it a scope of this resource's resource server."
 
 
 class BoundToken(InvalidToken):
     """The token is bound to a key (`cnf`), so it is worth nothing as a bearer token (RFC 9449 §7.2)."""
 
     reason = "bound_token"
+    remedy = "The client must obtain a plain bearer token: DPoP and mTLS-bound tokens are not accepted."
 
 
 class InsufficientScope(Refusal):
@@ -147,6 +180,10 @@ class InsufficientScope(Refusal):
     status = 403
     error = "insufficient_scope"
     reason = "insufficient_scope"
+    remedy = (
+        "The client must log in again with the scopes named here; the issuer must be willing to grant them "
+        "to this client."
+    )
     description = "The access token lacks a scope this operation needs: ask for the scopes named in the challenge."
 
     def __init__(self, scopes: frozenset[str], detail: str) -> None:
@@ -159,6 +196,7 @@ class DeniedByPolicy(Refusal):
 
     status = 403
     reason = "denied_by_policy"
+    remedy = "Put the principal into one of the groups, or give it the claim, that the rule names; or change the rule."
     description = "This principal may not do this, whatever its scopes: ask whoever runs the server."
 
 
@@ -167,6 +205,7 @@ class OriginRefused(Refusal):
 
     status = 403
     reason = "origin_refused"
+    remedy = "If the page at this origin is meant to call, add the origin to allowed_origins."
     description = "Pages of this origin may not call this server: its operator can add them to allowed_origins."
 
 
@@ -175,6 +214,7 @@ class HostRefused(Refusal):
 
     status = 421
     reason = "host_refused"
+    remedy = "If a proxy in front sends this Host, make it pass the public one on, or add it to allowed_hosts."
     description = "This server does not answer for that Host: its operator can add it to allowed_hosts."
 
 
@@ -192,6 +232,7 @@ class InvalidJson(ProtocolError):
     """The body is not JSON (JSON-RPC 2.0 §5.1)."""
 
     reason = "invalid_json"
+    remedy = "The client sends a body that is not JSON."
     description = "The body is not valid JSON."
     code = PARSE_ERROR
 
@@ -200,6 +241,7 @@ class InvalidMessage(ProtocolError):
     """The body is JSON, but not a message whose operation can be told."""
 
     reason = "invalid_message"
+    remedy = "The client sends JSON that is not an MCP message, or names its tool, prompt or resource in no known way."
     description = "The body is not a JSON-RPC message of MCP, or names its tool, prompt or resource in no known way."
     code = INVALID_REQUEST
 
@@ -208,6 +250,9 @@ class HeaderMismatch(ProtocolError):
     """A mirrored header is missing or says something else than the body (MCP 2026-07-28, Server Validation)."""
 
     reason = "header_mismatch"
+    remedy = (
+        "The client, or a proxy between, must leave MCP-Protocol-Version, Mcp-Method and Mcp-Name as the body says."
+    )
     description = "MCP-Protocol-Version, Mcp-Method and Mcp-Name must be present and equal to the body."
     code = HEADER_MISMATCH
 
@@ -216,6 +261,7 @@ class RepeatedHeader(ProtocolError):
     """A header that says one thing was sent twice, so what it says depends on who reads it."""
 
     reason = "repeated_header"
+    remedy = "The client, or a proxy between, sends an MCP header twice."
     description = "An MCP header was sent more than once: send it once."
     code = INVALID_REQUEST
 
@@ -225,6 +271,7 @@ class BodyTooLarge(Refusal):
 
     status = 413
     reason = "body_too_large"
+    remedy = "The client must send less in one request, or max_body_bytes must be raised."
     description = "The body is larger than this server accepts: send less in one request."
 
 
@@ -233,6 +280,10 @@ class KeysUnavailable(Refusal):
 
     status = 503
     reason = "keys_unavailable"
+    remedy = (
+        "See the gate's own log for why: the issuer is down, its address is wrong, or it is private and not "
+        "in private_hosts."
+    )
     description = "The issuer's keys cannot be fetched at the moment: try again later with the same token."
 
     def __init__(self, detail: str, retry_after: int) -> None:

@@ -53,9 +53,9 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     alg: str
     kid: str | None = None
     typ: str = ""
-    crit: Any = None
-    b64: Any = None
-    zip: Any = None
+    crit: Any = msgspec.UNSET  # of these three even null asks for what is not offered
+    b64: Any = msgspec.UNSET
+    zip: Any = msgspec.UNSET
 
 
 class _UnverifiedClaims(msgspec.Struct):
@@ -253,7 +253,7 @@ def read_header(document: bytes) -> Header:
         json.loads(document, object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError):  # ValueError: what msgspec, json and UTF-8 raise
         raise MalformedToken("its header is no JSON object of the right types") from None
-    if header.crit is not None or header.b64 is not None or header.zip is not None:
+    if not header.crit is header.b64 is header.zip is msgspec.UNSET:
         raise MalformedToken("its header asks for an extension that is not offered (RFC 7515 §4.1.11)")
     if header.kid is not None and len(header.kid) > MAX_NAME:
         raise MalformedToken("its key id is too long")

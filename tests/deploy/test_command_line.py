@@ -24,13 +24,14 @@ GOOD = {
 }
 
 
-def bearergate(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def bearergate(*arguments: str, cwd: Path, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a folder, as a shell would."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("BEARERGATE_", "COGNITO_"))}
     return subprocess.run(
         [sys.executable, "-m", "deploy.cli", *arguments],
         cwd=cwd,
         env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=60,

@@ -1,0 +1,63 @@
+"""A refusal's id leads to what was wrong and what to change."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from deploy.explain import remedies
+from tests.deploy.test_command_line import bearergate
+from tests.gated import Gated, gated, tools_call
+
+
+async def refused(door: Gated) -> str:
+    """The id of a refusal, as the person at the other end would read it out."""
+    response = await door.post(door.token(), tools_call("admin-x"))
+    return str(response.json()["error"]["data"]["refusal"])
+
+
+async def test_explanation_names_request_principal_reason_and_remedy(tmp_path: Path) -> None:
+    async with gated(resource={"rules": [{"tools": ["admin-*"], "scopes": ["mcp:admin"]}]}) as door:
+        refusal = await refused(door)
+        await door.post(None)
+    log = tmp_path / "audit.jsonl"
+    log.write_text("not a decision\n" + "\n".join(json.dumps(line) for line in door.log))
+    done = bearergate("explain", refusal, "--log", str(log), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in (
+        "UTC  refused 403",
+        "tools/call admin-x",
+        "insufficient_scope: it lacks mcp:admin",
+        "mcp:admin mcp:use",
+    ):
+        assert part in done.stdout
+    assert f"to change  {remedies()['insufficient_scope']}" in done.stdout
+
+
+async def test_log_can_be_piped_in(tmp_path: Path) -> None:
+    async with gated() as door:
+        response = await door.post(None)
+    refusal = response.json()["error"]["data"]["refusal"]
+    done = bearergate("explain", refusal, cwd=tmp_path, typed="\n".join(json.dumps(line) for line in door.log))
+    assert "missing_token" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["--log", "nope.jsonl"], "nope.jsonl cannot be read", id="no such log"),
+        pytest.param(["--log", "empty.jsonl"], "has the id 0123456789abcdef: try an older log", id="no such decision"),
+    ],
+)
+def test_what_cannot_be_explained_is_said(tmp_path: Path, arguments: list[str], said: str) -> None:
+    (tmp_path / "empty.jsonl").write_text('{"id":"0123456789abcdef"}\n{"time":1,"id":"x0123456789abcdef"}\n')
+    done = bearergate("explain", "0123456789abcdef", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_every_reason_has_a_remedy() -> None:
+    assert all(remedy.endswith(".") for remedy in remedies().values())
+    assert len(remedies()) >= 24
