@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,8 +109,9 @@ def settings_of(file: Path | None, **over: str | int | None) -> Settings:
 
 
 def audit_log_of(file: Path | None) -> str:
-    """Where the log to read is when nobody says: piped in, or the file that the settings name."""
-    if not sys.stdin.isatty():
+    """Where the log to read is when nobody says: what is piped in, or the file that the settings name."""
+    piped = os.fstat(sys.stdin.fileno()).st_mode
+    if stat.S_ISFIFO(piped) or stat.S_ISREG(piped):
         return "-"
     destination = settings_of(file).audit_log
     if destination in ("stdout", "stderr", "off"):

@@ -34,8 +34,9 @@ def explain(decision_id: str, log: str) -> str:
             reason = error.strerror or str(error)
             raise NotExplainedError(f"{log} cannot be read ({reason}): name the audit log with --log") from None
     if decision is None:
+        where = "standard input" if log == "-" else log
         raise NotExplainedError(
-            f"No decision in {log} has the id {decision_id}: try an older log, or that of another replica"
+            f"No decision in {where} has the id {decision_id}: try an older log, or that of another replica"
         )
     return "\n".join(in_words(decision))
 

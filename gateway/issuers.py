@@ -15,6 +15,8 @@ from gateway.verifier import TrustedIssuer
 if TYPE_CHECKING:
     from discovery.fetch import Fetch
 
+AHEAD_SECONDS = 0.2  # after the start
+
 
 class TrustedIssuers:
     """All issuers of a gate. Several resources share an issuer's keys; each says which issuers it takes."""
@@ -24,6 +26,7 @@ class TrustedIssuers:
     ) -> None:
         self._settings = settings
         self._fetch = fetch
+        self._timers: list[asyncio.TimerHandle] = []
         self.key_sets = {
             issuer.issuer: KeySet(issuer.issuer, issuer.algorithms, self._load(issuer), now=now)
             for issuer in settings.issuers
@@ -38,11 +41,17 @@ class TrustedIssuers:
         }
 
     def fetch_ahead(self) -> None:
-        """Begin to fetch every key set, so that the first request finds them; an issuer that is down stops nobody."""
-        self._tasks = [asyncio.ensure_future(key_set.refresh()) for key_set in self.key_sets.values()]
+        """Soon fetch every key set, so that the first tokens find them; an issuer that is down stops nobody.
+
+        Not at once: what a fetch needs takes longer to import than a gate needs to listen and to refuse.
+        """
+        for key_set in self.key_sets.values():
+            self._timers.append(asyncio.get_running_loop().call_later(AHEAD_SECONDS, key_set.take_off))
 
     async def close(self) -> None:
-        """End fetches that are under way."""
+        """End fetches that are under way or yet to come."""
+        for timer in self._timers:
+            timer.cancel()
         for key_set in self.key_sets.values():
             await key_set.close()
 

@@ -7,14 +7,14 @@ import logging
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from joserfc.errors import JoseError, SecurityWarning
-from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
-from joserfc.jws import JWSRegistry
 
 from gateway.errors import KeysUnavailable, UnknownKey
+
+if TYPE_CHECKING:
+    from joserfc.jwk import Key
 
 FRESH = 600.0  # seconds a key set is used without asking again
 COOLDOWN = 30.0  # seconds between two fetches, whoever asks and whatever for
@@ -24,12 +24,12 @@ MAX_KEYS = 100  # a key set is a handful; what is beyond is not read
 MIN_RSA_BITS = 2048  # RFC 7518 §3.3
 
 # What a key must be to verify an algorithm (RFC 7518 §3.1, RFC 8037 §3.1). No HMAC: a published key is public.
-FITS: Mapping[str, tuple[type[RSAKey | ECKey | OKPKey], str]] = {
-    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), (RSAKey, "")),
-    "ES256": (ECKey, "P-256"),
-    "ES384": (ECKey, "P-384"),
-    "ES512": (ECKey, "P-521"),
-    "EdDSA": (OKPKey, "Ed25519"),
+FITS: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), ("RSA", "")),
+    "ES256": ("EC", "P-256"),
+    "ES384": ("EC", "P-384"),
+    "ES512": ("EC", "P-521"),
+    "EdDSA": ("OKP", "Ed25519"),
 }
 
 log = logging.getLogger("bearergate.keys")
@@ -91,8 +91,8 @@ class KeySet:
         if age >= STALE or (age >= FRESH and not self._failure):
             return None
         # Old keys are waited for once; from then on an issuer that is down delays nobody.
-        if age >= FRESH * AHEAD and now - self._asked >= COOLDOWN:
-            self._take_off()
+        if age >= FRESH * AHEAD:
+            self.take_off()
         return self._keys.get((kid, algorithm))
 
     async def get(self, kid: str | None, algorithm: str) -> VerificationKey:
@@ -112,10 +112,15 @@ class KeySet:
             raise KeysUnavailable(f"the keys of {self.issuer} cannot be had: {self._failure}", wait)
         raise UnknownKey(f"{self.issuer} publishes no key {kid!a} for {algorithm}")
 
+    def take_off(self) -> None:
+        """Send for the key set, unless that is under way or was tried within the cooldown; waits for nothing."""
+        if self._flight is None and self._now() - self._asked >= COOLDOWN:
+            self._asked = self._now()
+            self._flight = asyncio.get_running_loop().create_task(self._load())
+
     async def refresh(self) -> None:
         """Fetch the key set unless that was tried within the cooldown; all who wait share one fetch."""
-        if self._flight is None and self._now() - self._asked >= COOLDOWN:
-            self._take_off()
+        self.take_off()
         if self._flight is not None:
             # Shielded: the caller that went away must not take the key set of all the others with it.
             await asyncio.shield(self._flight)
@@ -125,11 +130,6 @@ class KeySet:
         if self._flight is not None:
             self._flight.cancel()
             await asyncio.wait([self._flight])
-
-    def _take_off(self) -> None:
-        if self._flight is None:
-            self._asked = self._now()
-            self._flight = asyncio.get_running_loop().create_task(self._load())
 
     async def _load(self) -> None:
         try:
@@ -188,7 +188,7 @@ def fits(entry: Mapping[str, Any], algorithm: str) -> bool:
     kind, curve = FITS[algorithm]
     operations = entry.get("key_ops", ["verify"])
     return (
-        entry.get("kty") == kind.key_type
+        entry.get("kty") == kind
         and entry.get("use", "sig") == "sig"
         and entry.get("alg", algorithm) == algorithm
         and entry.get("crv", curve) == curve
@@ -200,11 +200,15 @@ def fits(entry: Mapping[str, Any], algorithm: str) -> bool:
 
 def verification_key(entry: Mapping[str, Any], algorithm: str) -> VerificationKey | None:
     """The key of a JWK that fits the algorithm; None where its numbers are no key or too weak a one."""
-    kind, _ = FITS[algorithm]
+    from joserfc.errors import JoseError, SecurityWarning  # noqa: PLC0415 - a gate refuses long before it verifies
+    from joserfc.jwk import ECKey, OKPKey, RSAKey  # noqa: PLC0415
+    from joserfc.jws import JWSRegistry  # noqa: PLC0415
+
+    kinds: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
     members: dict[str, str | list[str]] = {name: value for name, value in entry.items() if isinstance(value, str)}
     try:
-        with warnings.catch_warnings(action="ignore", category=SecurityWarning):  # weak keys are refused, not warned of
-            key = kind.import_key(members)
+        with warnings.catch_warnings(action="ignore", category=SecurityWarning):  # a weak key is refused below
+            key = kinds[FITS[algorithm][0]].import_key(members)
         if isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS:
             return None
     except (JoseError, ValueError, KeyError, TypeError):

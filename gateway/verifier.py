@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -37,7 +36,6 @@ from gateway.principal import Principal
 MAX_TOKEN = 16_384  # bytes; the largest honest tokens, with hundreds of groups, stay below
 MAX_NAME = 1_024  # characters of a subject, client or key id
 END_OF_TIME = 253_402_300_800.0  # the year 10000: an `exp` beyond it is no date (RFC 7519 §4.1.4)
-SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which no log can hold (RFC 8259 §8.2)
 MEMO = 1_024  # headers and scope strings remembered; tokens of one key and client share them
 
 # Access tokens say so (RFC 9068 §2.1), say JWT, or say nothing; every other declared kind is something else.
@@ -217,8 +215,8 @@ class VerifiedTokens:
         self._young[digest] = entry
 
 
-# What base64url and base64 write differently; the alphabet of base64 proper becomes something it refuses.
-_TO_BASE64 = bytes.maketrans(b"-_+/", b"+/!!")
+# What base64url and base64 write differently; what only base64 proper has becomes something it refuses.
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/!!!")
 _decode_iss = msgspec.json.Decoder(_UnverifiedClaims).decode
 _decode_header = msgspec.json.Decoder(Header).decode
 
@@ -250,10 +248,10 @@ def read_header(document: bytes) -> Header:
     """The protected header, each member of its type (RFC 7515 §4.1) and none twice (§4)."""
     try:
         header = _decode_header(document)
-        json.loads(document, object_pairs_hook=_no_duplicates)
+        json.loads(document.decode(), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError):  # ValueError: what msgspec, json and UTF-8 raise
         raise MalformedToken("its header is no JSON object of the right types") from None
-    if not header.crit is header.b64 is header.zip is msgspec.UNSET:
+    if not (header.crit is header.b64 is header.zip is msgspec.UNSET):
         raise MalformedToken("its header asks for an extension that is not offered (RFC 7515 §4.1.11)")
     if header.kid is not None and len(header.kid) > MAX_NAME:
         raise MalformedToken("its key id is too long")
@@ -345,7 +343,9 @@ def check_audience(claims: Claims, audiences: frozenset[str], issuer: TrustedIss
     client, scope = claims.get("client_id"), claims.get("scope")
     if not isinstance(client, str) or client not in issuer.client_ids:
         raise ClientNotAllowed(f"it names no audience and its client {str(client)[:100]!a} is not on the list")
-    if not isinstance(scope, str) or not any(s.startswith(issuer.scope_prefix) for s in scope.split(" ")):
+    if not isinstance(scope, str) or not any(
+        s.startswith(issuer.scope_prefix) and SCOPE_NAME.fullmatch(s, len(issuer.scope_prefix)) for s in scope.split(" ")
+    ):
         raise ClientNotAllowed(f"it names no audience and no scope under {issuer.scope_prefix}")
 
 
@@ -366,8 +366,11 @@ def granted_scopes(claims: Claims) -> list[str]:
 
 
 def name(claims: Claims, claim: str) -> str:
-    """A claim that names somebody: a string of sane length, or "" where it is missing."""
+    """A claim that names somebody: a string of sane length, or "" where it is missing.
+
+    It must be printable, since it ends in logs and headers: no control characters, no half of a surrogate pair.
+    """
     value = claims.get(claim, "")
-    if not isinstance(value, str) or len(value) > MAX_NAME or not (value.isascii() or SURROGATE.search(value) is None):
+    if not isinstance(value, str) or len(value) > MAX_NAME or not value.isprintable():
         raise MalformedToken(f"its {claim} is no name")
     return value

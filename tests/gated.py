@@ -149,11 +149,13 @@ async def gated(
     *,
     issuer_settings: Mapping[str, Any] | None = None,
     resource: Mapping[str, Any] | None = None,
+    network: ASGIApp | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gated]:
     """A running gate for one resource at https://gw.example/mcp that needs the scope `mcp:use`.
 
     `issuer_settings`, `resource` and `settings` are laid over the usual ones. The issuer's clock is the gate's.
+    `network` answers what the gate fetches, in place of the issuer.
     """
     issuer = issuer or plain_issuer()
     app = app or Recorder()
@@ -164,7 +166,9 @@ async def gated(
     values = {"public_url": PUBLIC, "issuers": [trusted | dict(issuer_settings or {})], "resources": [protected]}
     made = parse(values | settings)
     log: list[dict[str, Any]] = []
-    fetch = Fetch(allow_hosts=frozenset({"issuer.example"}), transport=lambda: httpx.ASGITransport(issuer.app))
+    fetch = Fetch(
+        allow_hosts=frozenset({"issuer.example"}), transport=lambda: httpx.ASGITransport(network or issuer.app)
+    )
     gate = build(
         made,
         {protected["path"]: app},

@@ -48,7 +48,7 @@ class Needs:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"Needs about a {self.kind!r}: the kinds are {', '.join(get_args(Kind))}")
-        if isinstance(self.scopes, str) or not all(_SCOPE.fullmatch(scope) for scope in self.scopes):
+        if not _is_tuple_of_scopes(self.scopes):
             raise ValueError(f"the scopes of the {self.kind} {self.name!r} must be a tuple of scopes, as ('a:read',)")
 
     def covers(self, kind: Kind, name: str) -> bool:
@@ -149,6 +149,11 @@ def _load(entry: importlib.metadata.EntryPoint) -> Plugin:
     if plugin.name != entry.name:
         raise PluginError(f"The plugin {_where(entry)} calls itself {plugin.name}: give both the same name.")
     return plugin
+
+
+def _is_tuple_of_scopes(scopes: object) -> bool:
+    # Parentheses without a comma make a string of what was meant as a tuple, and each letter of it would be a scope.
+    return isinstance(scopes, tuple) and all(isinstance(s, str) and _SCOPE.fullmatch(s) for s in scopes)
 
 
 def _where(entry: importlib.metadata.EntryPoint) -> str:

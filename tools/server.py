@@ -7,6 +7,7 @@ a second of imports is still under way. Behind the gate a tool author asks `get_
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import logging
 from collections.abc import Iterable
@@ -21,6 +22,8 @@ from tools.revisions import Revisions
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
+
+BEHIND_SECONDS = 0.3  # after the start that loading begins, unless a request wants it earlier
 
 log = logging.getLogger("bearergate.tools")
 
@@ -51,6 +54,7 @@ class ToolServer:
         self._name = name
         self._sessions = sessions
         self._loading: asyncio.Future[ASGIApp] | None = None
+        self._wanted = asyncio.Event()  # by a request that has passed the gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of the principal that the gate found, or run the lifespan."""
@@ -61,6 +65,7 @@ class ToolServer:
         if not isinstance(principal, Principal) or self._loading is None:
             await _unavailable(send, "This server is for requests that a gate has let through.")
             return
+        self._wanted.set()
         try:
             served = await asyncio.shield(self._loading)
         except PluginError:
@@ -83,6 +88,8 @@ class ToolServer:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self, stack: AsyncExitStack) -> ASGIApp:
+        with contextlib.suppress(TimeoutError):  # refusals first: half a second of imports would slow them down
+            await asyncio.wait_for(self._wanted.wait(), BEHIND_SECONDS)
         server = await asyncio.to_thread(load, self._plugins, self._name)
         from tools.sdk import AsUser, session_manager  # noqa: PLC0415 - the SDK, now that it is loaded
 

@@ -101,7 +101,7 @@ def cube_root(issuer: Issuer) -> str:
     while low < high:
         middle = (low + high) // 2
         low, high = (middle + 1, high) if middle**3 < wanted else (low, middle)
-    assert (low**3).to_bytes(256)[:63].endswith(digest), "no forgery"
+    assert (low**3).to_bytes(256)[:62].endswith(digest), "no forgery"
     return f"{message}.{segment(low.to_bytes(256))}"
 
 
@@ -344,6 +344,26 @@ async def test_degenerate_signature_is_refused_by_an_elliptic_curve_issuer(
     issuer.keys.publish(public(curve_key("P-384"), alg="ES256"))
     async with standing(issuer, issuer_settings={"algorithms": ["ES256"]}) as door:
         await withstands(door, forge, reason, lambda: caplog.text)
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        pytest.param(bytes(64), id="zeros"),
+        pytest.param(b"\1" + bytes(63), id="the neutral element as R"),
+        pytest.param(b"\1" * 63, id="63 bytes"),
+        pytest.param(b"\1" * 65, id="65 bytes"),
+        pytest.param(b"\xff" * 64, id="S beyond the order"),
+    ],
+)
+async def test_degenerate_signature_is_refused_by_an_edwards_curve_issuer(
+    signature: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = plain_issuer()
+    issuer.keys.access = OKPKey.generate_key("Ed25519", {"kid": "Ed25519"})  # type: ignore[assignment]  # they are RSA
+    issuer.keys.publish(issuer.keys.access)
+    async with standing(issuer, issuer_settings={"algorithms": ["EdDSA"]}) as door:
+        await withstands(door, signed(signature=signature), "bad_signature", lambda: caplog.text)
 
 
 async def test_rsa_signature_is_refused_where_pss_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
