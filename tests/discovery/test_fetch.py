@@ -382,6 +382,7 @@ class Authority:
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType
     ) -> x509.Certificate:
         now = dt.datetime.now(dt.UTC)
+        is_authority = isinstance(extension, x509.BasicConstraints)
         identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         usage = x509.KeyUsage(
             digital_signature=True,
@@ -389,8 +390,8 @@ class Authority:
             key_encipherment=False,
             data_encipherment=False,
             key_agreement=False,
-            key_cert_sign=True,
-            crl_sign=True,
+            key_cert_sign=is_authority,
+            crl_sign=is_authority,
             encipher_only=False,
             decipher_only=False,
         )
@@ -402,7 +403,7 @@ class Authority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(days=1))
             .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            .add_extension(extension, critical=is_authority)
             .add_extension(usage, critical=True)
             .add_extension(identifier, critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
