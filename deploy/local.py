@@ -88,9 +88,13 @@ def introduction(resource: str, issuer: str) -> str:
           Log in as      {USER.name} with the password {USER.password}
 
         Claude Code:  claude mcp add --transport http bearergate {resource}
-        VS Code, Cursor and others, in mcp.json:
+        VS Code, in .vscode/mcp.json:
 
           {{"servers": {{"bearergate": {{"type": "http", "url": "{resource}"}}}}}}
+
+        Cursor and others, in mcp.json:
+
+          {{"mcpServers": {{"bearergate": {{"url": "{resource}"}}}}}}
 
         Every decision appears below. Ctrl-C stops it.
     """)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -10,10 +11,10 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
 from deploy.server import listen
@@ -27,7 +28,7 @@ def free_port() -> int:
         return int(opened.getsockname()[1])
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(folder: Path, **settings: object) -> Iterator[str]:
     """`bearergate serve` with an issuer that is down, until the end of the block; yields its origin."""
     port = free_port()
@@ -113,3 +114,45 @@ async def test_stopping_loses_no_answer_and_waits_for_no_idle_stream() -> None:
         stopped = asyncio.get_running_loop().time()
         await asyncio.to_thread(running.process.wait, 20)
         assert asyncio.get_running_loop().time() - stopped < 4  # less than the drain would wait
+
+
+MODERN = {
+    "accept": "application/json, text/event-stream",
+    "content-type": "application/json",
+    "mcp-protocol-version": "2026-07-28",
+    "mcp-method": "tools/list",
+}
+ENVELOPE = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+async def test_stopping_under_load_answers_every_request_that_was_let_through(stop: signal.Signals) -> None:
+    answered = 0
+    busy = asyncio.Event()
+
+    async def keep_asking(http: httpx.AsyncClient, endpoint: str) -> None:
+        nonlocal answered
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": ENVELOPE}}
+        with contextlib.suppress(httpx.TransportError):  # what was not let through may find the door closed
+            while True:
+                answer = await http.post(endpoint, headers=MODERN, json=message)
+                assert answer.status_code == 200
+                assert answer.json()["result"]["tools"]
+                answered += 1
+                if answered >= 100:
+                    busy.set()
+
+    with laptop() as running:
+        alice = Person(running.user, running.password)
+        async with alice.connected(running.endpoint, "2026-07-28") as client:
+            await client.list_tools()
+        assert alice.storage.tokens is not None
+        headers = {"authorization": f"Bearer {alice.storage.tokens.access_token}"}
+        async with httpx.AsyncClient(headers=headers, timeout=10) as http:
+            asking = [asyncio.create_task(keep_asking(http, running.endpoint)) for _ in range(20)]
+            await busy.wait()
+            running.process.send_signal(stop)
+            await asyncio.gather(*asking)
+        assert running.process.stdout is not None
+        said = await asyncio.to_thread(running.process.stdout.read)
+    assert said.count("allowed") == answered + 1  # and the client's own
