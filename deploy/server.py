@@ -64,10 +64,11 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(app: ASGIApp, sockets: list[socket.socket], *, drain: Callable[[], None], drain_seconds: int) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way then get `drain_seconds` to finish."""
-    config = uvicorn.Config(
+def configuration(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
+    """How uvicorn serves the gate: nothing that it would believe, log or say about a request without being asked."""
+    return uvicorn.Config(
         app,
+        http="auto" if sys.platform == "win32" else "deploy.limits:LimitedProtocol",  # no httptools on Windows
         lifespan="on",
         ws="none",
         access_log=False,
@@ -78,9 +79,13 @@ def run(app: ASGIApp, sockets: list[socket.socket], *, drain: Callable[[], None]
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=drain_seconds,
     )
+
+
+def run(app: ASGIApp, sockets: list[socket.socket], *, drain: Callable[[], None], drain_seconds: int) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way then get `drain_seconds` to finish."""
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when all is done
     with contextlib.suppress(KeyboardInterrupt):
-        Server(config, drain).run(sockets)
+        Server(configuration(app, drain_seconds), drain).run(sockets)
 
 
 def _exit(_: int, __: FrameType | None) -> None:

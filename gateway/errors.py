@@ -261,8 +261,8 @@ class RepeatedHeader(ProtocolError):
     """A header that says one thing was sent twice, so what it says depends on who reads it."""
 
     reason = "repeated_header"
-    remedy = "The client, or a proxy between, sends an MCP header twice."
-    description = "An MCP header was sent more than once: send it once."
+    remedy = "The client, or a proxy between, sends a header twice that says one thing; `detail` names it."
+    description = "A header that says one thing was sent more than once: send it once."
     code = INVALID_REQUEST
 
 

@@ -17,7 +17,9 @@ from gateway.errors import BodyTooLarge, HeaderMismatch, InvalidJson, InvalidMes
 
 # Revisions whose requests carry no mirrored headers; any other version named in the header is held to them.
 HANDSHAKE_REVISIONS = frozenset({b"2025-03-26", b"2025-06-18", b"2025-11-25", b"2024-11-05"})
-MIRRORED = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")  # at most once each; b"mcp-session-id" likewise
+SINGLE = frozenset(  # each says one thing, so what it says must not depend on who reads it (RFC 9110 §5.3)
+    b"mcp-protocol-version mcp-method mcp-name mcp-session-id host origin content-type content-length".split()
+)
 MAX_BATCH = 100  # messages in one body
 
 Kind = Literal["tool", "prompt", "resource"]
@@ -66,7 +68,6 @@ _params = msgspec.json.Decoder(_Params).decode
 
 # What the operations with a target name, and in which member of their parameters.
 _NAMED: dict[str, Kind] = {"tools/call": "tool", "prompts/get": "prompt"}
-_BY_URI = frozenset({"resources/read", "resources/subscribe", "resources/unsubscribe"})
 
 
 def operations(body: bytes) -> list[Operation]:
@@ -104,11 +105,17 @@ def _operation(message: _Envelope) -> Operation:
 def _targets(method: str, raw: msgspec.Raw) -> list[Target]:
     if kind := _NAMED.get(method):
         return [Target(kind, _present(_params(raw).name))]
-    if method in _BY_URI:
+    if method == "resources/read":
         return [Target("resource", _present(_params(raw).uri))]
+    if method in ("resources/subscribe", "resources/unsubscribe"):  # not of every revision: the app says what is wrong
+        uri = _params(raw).uri
+        return [] if uri is None else [Target("resource", uri)]
     if method == "completion/complete":
         reference = _params(raw).ref or _Reference()
-        return [Target("prompt", reference.name)] if reference.name else [Target("resource", _present(reference.uri))]
+        named = [Target("prompt", reference.name)] if reference.name else []
+        if reference.uri is not None or not named:  # one that names both has to pass as both, whichever is read
+            named.append(Target("resource", _present(reference.uri)))
+        return named
     if method == "subscriptions/listen":
         wanted = _params(raw).notifications
         return [Target("resource", uri) for uri in (wanted and wanted.resource_subscriptions) or ()]
@@ -161,10 +168,10 @@ def decode_mirrored(value: bytes | None) -> str | None:
 
 def check_single(headers: list[tuple[bytes, bytes]]) -> None:
     """Headers that say one thing are there once; called only where some header is there twice."""
-    names = [name for name, _ in headers]
-    for header in (*MIRRORED, b"mcp-session-id"):
-        if names.count(header) > 1:
-            raise RepeatedHeader(f"{header.decode()} was sent {names.count(header)} times")
+    names = [name for name, _ in headers if name in SINGLE]
+    for name in names:
+        if names.count(name) > 1:
+            raise RepeatedHeader(f"{name.decode()} was sent {names.count(name)} times")
 
 
 def check_length(headers: dict[bytes, bytes], limit: int) -> None:

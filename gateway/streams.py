@@ -182,7 +182,8 @@ class FilterLists:
         if changed == data:
             return event
         fields = [line for line in lines if line and not line.startswith(b"data:")]
-        return b"\n".join([*fields, b"data: " + changed, b"", b""])
+        data_lines = [b"data: " + line for line in changed.split(b"\n")]
+        return b"\n".join([*fields, *data_lines, b"", b""])
 
     def filtered(self, body: bytes) -> bytes:
         """A JSON-RPC response, or a batch of them, without what the principal may not use."""

@@ -343,10 +343,14 @@ def check_audience(claims: Claims, audiences: frozenset[str], issuer: TrustedIss
     client, scope = claims.get("client_id"), claims.get("scope")
     if not isinstance(client, str) or client not in issuer.client_ids:
         raise ClientNotAllowed(f"it names no audience and its client {str(client)[:100]!a} is not on the list")
-    if not isinstance(scope, str) or not any(
-        s.startswith(issuer.scope_prefix) and SCOPE_NAME.fullmatch(s, len(issuer.scope_prefix)) for s in scope.split(" ")
-    ):
+    if not isinstance(scope, str) or not any(is_under(issuer.scope_prefix, one) for one in scope.split(" ")):
         raise ClientNotAllowed(f"it names no audience and no scope under {issuer.scope_prefix}")
+
+
+def is_under(prefix: str, scope: str) -> bool:
+    """Whether a scope is of this resource server and none below it: in Cognito, no scope's own name has a slash."""
+    server, slash, own = scope.rpartition("/")
+    return server + slash == prefix and own != ""
 
 
 def check_unbound(claims: Claims) -> None:

@@ -6,32 +6,31 @@ import secrets
 from collections import OrderedDict
 
 from mcp.server.streamable_http import EventCallback, EventId, EventMessage, EventStore, StreamId
-from mcp.types import JSONRPCMessage
+from mcp.types import INTERNAL_ERROR, ErrorData, JSONRPCError, JSONRPCMessage, JSONRPCResponse
 
 MAX_EVENTS = 200  # of one session
-MAX_BYTES = 512 * 1024  # of their messages
-MAX_MESSAGE = 128 * 1024  # bytes of one message that is kept; a larger one cannot be replayed
+MAX_CHARACTERS = 512 * 1024  # of their messages as JSON
+MAX_MESSAGE = 128 * 1024  # characters of one message that is kept as it is
 
 
 class BoundedEventStore(EventStore):
     """Keeps the last events of one session; ids cannot be guessed, and a replay stays within its stream."""
 
-    def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, max_events: int = MAX_EVENTS, max_characters: int = MAX_CHARACTERS) -> None:
         self.max_events = max_events
-        self.max_bytes = max_bytes
+        self.max_characters = max_characters
         self._events: OrderedDict[EventId, tuple[StreamId, JSONRPCMessage | None, int]] = OrderedDict()
-        self._bytes = 0
+        self._characters = 0
 
     async def store_event(self, stream_id: StreamId, message: JSONRPCMessage | None) -> EventId:
         """Keep an event; None is the one that only says where a stream begins."""
         event_id = secrets.token_urlsafe(16)
-        size = len(message.model_dump_json(exclude_unset=True)) if message is not None else 0
-        kept = message if size <= MAX_MESSAGE else None
-        self._events[event_id] = (stream_id, kept, size if kept is not None else 0)
-        self._bytes += self._events[event_id][2]
-        while len(self._events) > self.max_events or self._bytes > self.max_bytes:
+        kept, size = _fitting(message)
+        self._events[event_id] = (stream_id, kept, size)
+        self._characters += size
+        while len(self._events) > self.max_events or self._characters > self.max_characters:
             _, (_, _, freed) = self._events.popitem(last=False)
-            self._bytes -= freed
+            self._characters -= freed
         return event_id
 
     async def replay_events_after(self, last_event_id: EventId, send_callback: EventCallback) -> StreamId | None:
@@ -45,3 +44,16 @@ class BoundedEventStore(EventStore):
             if stream == stream_id and message is not None:
                 await send_callback(EventMessage(message, event_id))
         return stream_id
+
+
+def _fitting(message: JSONRPCMessage | None) -> tuple[JSONRPCMessage | None, int]:
+    """What is kept of a message, and its size. A response too large is one that says so, or its client would wait."""
+    if message is None:
+        return None, 0
+    size = len(message.model_dump_json(exclude_unset=True))
+    if size <= MAX_MESSAGE:
+        return message, size
+    if not isinstance(message, JSONRPCResponse | JSONRPCError):
+        return None, 0
+    error = ErrorData(code=INTERNAL_ERROR, message="The answer was too large to be kept for later: ask once more.")
+    return JSONRPCError(jsonrpc="2.0", id=message.id, error=error), 0

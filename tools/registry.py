@@ -38,7 +38,7 @@ class Needs:
     expansion: `greeting://people/*` for `greeting://people/{name}`.
 
     Raises:
-        ValueError: the kind is no kind, or `scopes` are no scopes.
+        ValueError: the kind is no kind, the name is none, or `scopes` are no scopes.
     """
 
     kind: Kind
@@ -48,6 +48,8 @@ class Needs:
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
             raise ValueError(f"Needs about a {self.kind!r}: the kinds are {', '.join(get_args(Kind))}")
+        if not _is_name(self.name):
+            raise ValueError(f"Needs about a {self.kind} {self.name!r}: name it, or give a glob")
         if not _is_tuple_of_scopes(self.scopes):
             raise ValueError(f"the scopes of the {self.kind} {self.name!r} must be a tuple of scopes, as ('a:read',)")
 
@@ -68,6 +70,10 @@ class Plugin:
     register: Callable[[MCPServer], None] | str
     needs: Sequence[Needs]
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.needs, list | tuple) or not all(isinstance(needs, Needs) for needs in self.needs):
+            raise TypeError(f"needs of the plugin {self.name} must be a list of Needs(…)")
+
     def registrar(self) -> Callable[[MCPServer], None]:
         """The function that registers, imported if it is given by name.
 
@@ -79,9 +85,9 @@ class Plugin:
         module, _, function = self.register.partition(":")
         try:
             found = getattr(importlib.import_module(module), function)
-        except Exception as error:  # whatever a stranger's module does when it is imported
+        except (Exception, SystemExit) as error:  # whatever a stranger's module does when it is imported
             raise PluginError(
-                f"The plugin {self.name} cannot import {self.register} ({_reason(error)}): correct or uninstall it."
+                f"The plugin {self.name} cannot import {self.register} ({reason_of(error)}): correct or uninstall it."
             ) from error
         if not callable(found):
             raise PluginError(f"The plugin {self.name} registers with {self.register}, which is no function.")
@@ -90,12 +96,12 @@ class Plugin:
     def check_covered(self, offers: Iterable[Offer], taken: Iterable[Offer] = ()) -> None:
         """Everything this plugin offers has a statement, and every statement has something it is about.
 
-        `taken` is what other plugins offer already.
+        `taken` is what other plugins offer: rules are about names, so a statement must fit nobody else's.
 
         Raises:
             PluginError: with the first that has not; a forgotten statement must not leave a tool open.
         """
-        offers = list(offers)
+        offers, taken = list(offers), list(taken)
         for kind, name in offers:
             if not any(needs.covers(kind, name) for needs in self.needs):
                 hint = " with a glob that fits all it expands to" if _EXPRESSION.search(name) else ""
@@ -103,10 +109,11 @@ class Plugin:
                     f"The plugin {self.name} has a {kind} {name!r} but says nothing of what it needs: add Needs{hint}."
                 )
         for needs in self.needs:
-            if any(needs.covers(kind, name) for kind, name in taken):
+            foreign = next((name for kind, name in taken if needs.covers(kind, name)), None)
+            if foreign is not None:
                 raise PluginError(
-                    f"The plugin {self.name} says what the {needs.kind} {needs.name!r} needs, but another plugin has "
-                    "one of that name: leave one of the two plugins out."
+                    f"The plugin {self.name} says what the {needs.kind} {needs.name!r} needs, which would be asked "
+                    f"for {foreign!r} of another plugin too: rename one, or leave one of the two plugins out."
                 )
             if not any(needs.covers(kind, name) for kind, name in offers):
                 raise PluginError(
@@ -140,15 +147,19 @@ def find(names: Sequence[str] | None = None) -> tuple[Plugin, ...]:
 def _load(entry: importlib.metadata.EntryPoint) -> Plugin:
     try:
         plugin = entry.load()
-    except Exception as error:  # whatever a stranger's module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does when it is imported
         raise PluginError(
-            f"The plugin {_where(entry)} cannot be imported ({_reason(error)}): correct or uninstall it."
+            f"The plugin {_where(entry)} cannot be imported ({reason_of(error)}): correct or uninstall it."
         ) from error
     if not isinstance(plugin, Plugin):
         raise PluginError(f"The plugin {_where(entry)} is no Plugin: its entry point must name one.")
     if plugin.name != entry.name:
         raise PluginError(f"The plugin {_where(entry)} calls itself {plugin.name}: give both the same name.")
     return plugin
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and name != ""
 
 
 def _is_tuple_of_scopes(scopes: object) -> bool:
@@ -160,7 +171,7 @@ def _where(entry: importlib.metadata.EntryPoint) -> str:
     return f"{entry.name} ({entry.value} of {entry.dist.name if entry.dist else 'an unknown distribution'})"
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """An exception on one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 

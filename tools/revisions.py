@@ -1,147 +1,121 @@
-"""What the SDK leaves open between the revisions of MCP: batches, and an envelope that contradicts its header.
+"""What the SDK leaves open between the revisions of MCP: batches, sessions that are none, contradicting envelopes.
 
-2025-03-26 lets a client put several messages into one body, and no other revision does. A message of 2026-07-28
-names its revision inside as well; where the header says otherwise, or nothing, it is refused rather than read by the
-rules of another revision.
+2025-03-26 lets a client put several messages into one body, and no other revision does. Up to 2025-11-25 there are
+sessions, which `initialize` alone opens. A message of 2026-07-28 names its revision inside as well; where the header
+says otherwise, or nothing, it is refused rather than read by the rules of another revision.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tools.batches import InvalidBatch, members, serve_batch
+from tools.exchange import HEADER_MISMATCH, PARSE_ERROR, again, read, refuse
 
 BATCHING = b"2025-03-26"  # the only revision with batches, and what a missing header means
-HANDSHAKE = (None, b"2024-11-05", b"2025-03-26", b"2025-06-18", b"2025-11-25")
+HANDSHAKE = (None, b"2024-11-05", b"2025-03-26", b"2025-06-18", b"2025-11-25")  # any other header means 2026-07-28
 ENVELOPE = "io.modelcontextprotocol/protocolVersion"  # in `_meta` from 2026-07-28 on
-MAX_MESSAGES = 50  # in one batch
-MAX_BODY = 4 * 1024 * 1024  # bytes; what is larger is the SDK's to refuse
+MAX_BODY = 4 * 1024 * 1024  # bytes, as the SDK has it
 
-INVALID_REQUEST = -32600
-HEADER_MISMATCH = -32020
+INITIALIZE_FIRST = "Send initialize first, and then its Mcp-Session-Id with everything else."
+
+
+class _Meta(msgspec.Struct):
+    revision: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name=ENVELOPE)
+
+
+class _Params(msgspec.Struct):
+    meta: _Meta | None = msgspec.field(default=None, name="_meta")
+
+
+class _Message(msgspec.Struct):
+    method: str = ""
+    id: int | str | None = None
+    params: _Params | None = None
+
+    @property
+    def revision(self) -> bytes:
+        """The revision that the message names, as JSON; b"" if none."""
+        return bytes(self.params.meta.revision) if self.params and self.params.meta else b""
+
+
+_message = msgspec.json.Decoder(_Message).decode
 
 
 class Revisions:
-    """An app that takes one message at a time, as a server of every revision."""
+    """An app that takes one message at a time, as a server of every revision.
 
-    def __init__(self, app: ASGIApp) -> None:
+    With `sessions`, those of older revisions have one each; without, every message of theirs stands alone.
+    """
+
+    def __init__(self, app: ASGIApp, *, sessions: bool) -> None:
         self.app = app
+        self._sessions = sessions
+        self._methods = ("GET", "POST", "DELETE") if sessions else ("POST",)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["method"] != "POST":
-            await self.app(scope, receive, send)
-            return
         headers = dict(scope["headers"])
-        if not headers.get(b"content-type", b"").lower().startswith(b"application/json"):
-            await _refuse(send, 415, INVALID_REQUEST, "Send the message as application/json.")
-            return
-        body, read = await _read(receive)
-        version = headers.get(b"mcp-protocol-version")
-        if body.lstrip(b" \t\r\n")[:1] == b"[":
-            await self._batch(scope, body, version, receive, send)
-        elif version in HANDSHAKE and ENVELOPE.encode() in body and (request_id := _modern(body)) is not None:
-            sentence = "MCP-Protocol-Version must say what _meta says: the message is of another revision."
-            await _refuse(send, 400, HEADER_MISMATCH, sentence, request_id)
+        older = headers.get(b"mcp-protocol-version") in HANDSHAKE
+        if scope["method"] == "POST":
+            await self._post(scope, headers, receive, send)
+        elif older and scope["method"] not in self._methods:
+            await refuse(send, 405, f"{scope['method']} is not served here.", allow=", ".join(self._methods))
+        elif older and b"mcp-session-id" not in headers:
+            await refuse(send, 400, INITIALIZE_FIRST)
         else:
-            await self.app(scope, _again(read, receive), send)
+            await self.app(scope, receive, send)
 
-    async def _batch(self, scope: Scope, body: bytes, version: bytes | None, receive: Receive, send: Send) -> None:
-        """Answer the members one by one, and join what they answer (MCP 2025-03-26, Batching)."""
-        if version not in (None, BATCHING):
-            await _refuse(send, 400, INVALID_REQUEST, "This protocol revision has no batches: send one message a time.")
+    async def _post(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        if media_type != b"application/json":
+            await refuse(send, 415, "Send the message as application/json.")
             return
-        messages, problem = _members(body)
-        if problem:
-            await _refuse(send, 400, INVALID_REQUEST, problem)
+        body = await read(receive, MAX_BODY)
+        if body is None:
+            return  # the client went away: half a message is none
+        if len(body) > MAX_BODY:
+            await refuse(send, 413, f"Send no more than {MAX_BODY} bytes at once.")
+        elif body.lstrip(b" \t\r\n")[:1] == b"[":
+            await self._batch(scope, headers, body, receive, send)
+        else:
+            await self._single(scope, headers, body, receive, send)
+
+    async def _single(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
+    ) -> None:
+        version = headers.get(b"mcp-protocol-version")
+        try:
+            message = _message(body)
+        except msgspec.ValidationError:
+            message = _Message()  # JSON, but no message: the SDK says so
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            await refuse(send, 400, "The body is not valid JSON.", code=PARSE_ERROR)
             return
-        answers: list[Any] = []
-        for message in messages:
-            status, answer = await self._alone(scope, json.dumps(message).encode(), receive)
-            if status >= 400:
-                await _answer(send, status, answer)
+        if version in HANDSHAKE:
+            if message.id is not None and message.revision not in (b"", b'"%s"' % (version or b"")):
+                sentence = "MCP-Protocol-Version must say what _meta says: the message is of another revision."
+                await refuse(send, 400, sentence, code=HEADER_MISMATCH, request_id=message.id)
                 return
-            answers += _responses(answer)
-        await _answer(send, 200 if answers else 202, json.dumps(answers).encode() if answers else b"")
+            if message.method == "initialize":  # always opens a session, whatever id a client still remembers
+                scope = {**scope, "headers": [field for field in scope["headers"] if field[0] != b"mcp-session-id"]}
+            elif self._sessions and b"mcp-session-id" not in headers:
+                await refuse(send, 400, INITIALIZE_FIRST, request_id=message.id)
+                return
+        await self.app(scope, again(body, receive), send)
 
-    async def _alone(self, scope: Scope, body: bytes, receive: Receive) -> tuple[int, bytes]:
-        """Status and body of one message, asked for as a request of its own."""
-        status, chunks = 500, []
-
-        async def keep(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            else:
-                chunks.append(message.get("body", b""))
-
-        headers = [field for field in scope["headers"] if field[0] != b"content-length"]
-        alone = {**scope, "headers": [*headers, (b"content-length", b"%d" % len(body))]}
-        await self.app(alone, _again([{"type": "http.request", "body": body, "more_body": False}], receive), keep)
-        return status, b"".join(chunks)
-
-
-async def _read(receive: Receive) -> tuple[bytes, list[Message]]:
-    """The body, or as much of it as is allowed, and the messages it came in."""
-    messages = [await receive()]
-    body: bytes = messages[0].get("body", b"")
-    while messages[-1].get("more_body") and len(body) <= MAX_BODY:
-        messages.append(await receive())
-        body += messages[-1].get("body", b"")
-    return body, messages
-
-
-def _modern(body: bytes) -> int | str | None:
-    """The id of a request that names its revision inside; None for anything else."""
-    try:
-        message = json.loads(body)
-        request_id = message["id"]
-        return request_id if ENVELOPE in message["params"]["_meta"] else None
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return None
-
-
-def _members(body: bytes) -> tuple[list[dict[str, Any]], str]:
-    """The messages of a batch, or what is wrong with it."""
-    try:
-        messages = json.loads(body)
-    except (ValueError, RecursionError):
-        return [], "The body is not valid JSON."
-    if not 0 < len(messages) <= MAX_MESSAGES:
-        return [], f"A batch holds 1 to {MAX_MESSAGES} messages."
-    if not all(isinstance(message, dict) for message in messages):
-        return [], "A batch holds messages, each a JSON object."
-    if any(message.get("method") == "initialize" for message in messages):
-        return [], "initialize is not part of a batch: send it by itself."
-    return messages, ""
-
-
-def _responses(body: bytes) -> list[Any]:
-    """The JSON-RPC responses that an answer holds, as JSON or among its events."""
-    if body.startswith(b"{"):
-        return [json.loads(body)]
-    data = (line[5:].strip() for line in body.splitlines() if line.startswith(b"data:"))
-    messages = [json.loads(text) for text in data if text]
-    return [message for message in messages if "method" not in message]
-
-
-async def _refuse(send: Send, status: int, code: int, sentence: str, request_id: int | str | None = None) -> None:
-    error = {"code": code, "message": sentence}
-    named = {} if request_id is None else {"id": request_id}
-    await _answer(send, status, json.dumps({"jsonrpc": "2.0", **named, "error": error}).encode())
-
-
-async def _answer(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-def _again(messages: list[Message], receive: Receive) -> Receive:
-    """A `receive` that gives these messages once more, and then what else comes."""
-
-    async def next_message() -> Message:
-        return messages.pop(0) if messages else await receive()
-
-    return next_message
+    async def _batch(
+        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
+    ) -> None:
+        if headers.get(b"mcp-protocol-version", BATCHING) != BATCHING:
+            await refuse(send, 400, "This protocol revision has no batches: send one message at a time.")
+        elif self._sessions and b"mcp-session-id" not in headers:
+            await refuse(send, 400, INITIALIZE_FIRST)
+        else:
+            try:
+                messages = members(body)
+            except InvalidBatch as error:
+                await refuse(send, 400, str(error), code=error.code)
+                return
+            await serve_batch(self.app, messages, scope, receive, send)

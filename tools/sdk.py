@@ -76,6 +76,6 @@ def as_user(principal: Principal) -> AuthenticatedUser:
             scopes=sorted(principal.scopes),
             expires_at=int(principal.expires_at),
             subject=None if principal.is_client else principal.subject,
-            claims={"iss": principal.issuer, "groups": sorted(principal.groups), **dict(principal.claims)},
+            claims={**dict(principal.claims), "iss": principal.issuer, "groups": sorted(principal.groups)},
         )
     )

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.principal import Principal
-from tools.registry import Kind, Plugin, PluginError
+from tools.exchange import INTERNAL_ERROR, refuse
+from tools.registry import Offer, Plugin, PluginError, reason_of
 from tools.revisions import Revisions
 
 if TYPE_CHECKING:
@@ -60,18 +61,14 @@ class ToolServer:
         """Serve a request of the principal that the gate found, or run the lifespan."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
-            return
-        principal = scope.get("state", {}).get("principal")
-        if not isinstance(principal, Principal) or self._loading is None:
-            await _unavailable(send, "This server is for requests that a gate has let through.")
-            return
-        self._wanted.set()
-        try:
-            served = await asyncio.shield(self._loading)
-        except PluginError:
-            await _unavailable(send, "The tools of this server cannot be loaded; its log says why.")
-            return
-        await served(scope, receive, send)
+        elif not isinstance(scope.get("state", {}).get("principal"), Principal):
+            await refuse(send, 503, "This server is for requests that a gate has let through.", code=INTERNAL_ERROR)
+        elif self._loading is None:
+            await refuse(send, 503, "This server was not started: run its lifespan.", code=INTERNAL_ERROR)
+        else:
+            self._wanted.set()
+            served = await asyncio.shield(self._loading)  # one client that goes away does not end it for all
+            await served(scope, receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         """Say at once that all is ready, load behind that, and keep everything of the SDK in one task."""
@@ -79,51 +76,70 @@ class ToolServer:
         self._loading = asyncio.get_running_loop().create_future()
         await send({"type": "lifespan.startup.complete"})
         async with AsyncExitStack() as stack:
-            try:
-                self._loading.set_result(await self._start(stack))
-            except PluginError as error:
-                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
-                self._loading.set_exception(error)
+            self._loading.set_result(await self._start(stack))
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _start(self, stack: AsyncExitStack) -> ASGIApp:
+        """What serves requests; where nothing can, what says so, since they must not wait for ever."""
         with contextlib.suppress(TimeoutError):  # refusals first: half a second of imports would slow them down
             await asyncio.wait_for(self._wanted.wait(), BEHIND_SECONDS)
-        server = await asyncio.to_thread(load, self._plugins, self._name)
-        from tools.sdk import AsUser, session_manager  # noqa: PLC0415 - the SDK, now that it is loaded
+        try:
+            server = await asyncio.to_thread(load, self._plugins, self._name)
+            from tools.sdk import AsUser, session_manager  # noqa: PLC0415 - the SDK, now that it is loaded
 
-        manager = session_manager(server, sessions=self._sessions)
-        await stack.enter_async_context(manager.run())
-        return Revisions(AsUser(manager.asgi_app))
+            manager = session_manager(server, sessions=self._sessions)
+            await stack.enter_async_context(manager.run())
+            return Revisions(AsUser(manager.asgi_app), sessions=self._sessions)
+        except PluginError as error:
+            log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        except Exception:
+            log.exception("The tools cannot be loaded.")
+        return _not_loaded
+
+
+async def _not_loaded(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await refuse(send, 503, "The tools of this server cannot be loaded; its log says why.", code=INTERNAL_ERROR)
 
 
 def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
-    """One MCP server with all that the plugins register, each checked against what it says."""
-    from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - half a second that only serving needs
+    """One MCP server with all that the plugins register, each checked against what it says.
 
-    # Left alone, the SDK would set up logging for the whole process.
+    Raises:
+        PluginError: the first thing that is wrong with one of them.
+    """
+    try:
+        from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - half a second that only serving needs
+    except ImportError as error:
+        raise PluginError("The MCP SDK cannot be imported: pip install 'bearergate[tools]'") from error
+
+    # Where nobody has set up logging, the SDK does, for the whole process; so not with every request at INFO.
     server = MCPServer(name, version=importlib.metadata.version("bearergate"), log_level="WARNING")
-    taken: set[tuple[Kind, str]] = set()
+    offers: dict[str, set[Offer]] = {}
     for plugin in plugins:
-        plugin.registrar()(server)
-        now = asyncio.run(_registered(server))
-        plugin.check_covered(now - taken)
-        taken = now
+        before = asyncio.run(_registered(server))
+        _register(plugin, server)
+        offers[plugin.name] = asyncio.run(_registered(server)) - before
+    for plugin in plugins:
+        others = (offer for name, offered in offers.items() if name != plugin.name for offer in offered)
+        plugin.check_covered(offers[plugin.name], others)
     return server
 
 
-async def _registered(server: MCPServer) -> set[tuple[Kind, str]]:
+def _register(plugin: Plugin, server: MCPServer) -> None:
+    register = plugin.registrar()
+    try:
+        register(server)
+    except (Exception, SystemExit) as error:  # whatever a stranger's code does
+        raise PluginError(
+            f"The plugin {plugin.name} cannot register what it offers ({reason_of(error)}): correct or uninstall it."
+        ) from error
+
+
+async def _registered(server: MCPServer) -> set[Offer]:
     """Everything a server offers, by kind and name."""
-    found: set[tuple[Kind, str]] = {("tool", tool.name) for tool in await server.list_tools()}
+    found: set[Offer] = {("tool", tool.name) for tool in await server.list_tools()}
     found |= {("prompt", prompt.name) for prompt in await server.list_prompts()}
     found |= {("resource", str(resource.uri)) for resource in await server.list_resources()}
     found |= {("resource", template.uri_template) for template in await server.list_resource_templates()}
     return found
-
-
-async def _unavailable(send: Send, sentence: str) -> None:
-    body = f'{{"error":"{sentence}"}}'.encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -21,7 +22,6 @@ NOW = 1_800_000_000.0  # the clock of issuer and gate stands here until a test m
 COOLDOWN = 30.0  # seconds between two fetches of a key set
 METADATA = f"{PUBLIC}/.well-known/oauth-protected-resource/mcp"
 COGNITO_SCOPE = f"{RESOURCE}/use"
-HONEST = object()  # in place of a token: a new honest one
 
 Forge = Callable[[Issuer], "str | bytes"]
 
@@ -143,6 +143,72 @@ async def present(door: Gated, token: str | bytes) -> httpx.Response:
     )
 
 
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+class Answer(NamedTuple):
+    """What came back to a request that no client library would send."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    def header(self, name: str) -> str:
+        """All fields of a name, joined; "" where there is none."""
+        return ", ".join(value.decode("latin-1") for field, value in self.headers if field == name.encode())
+
+    @property
+    def response(self) -> httpx.Response:
+        """The same, as a client library shows it."""
+        return httpx.Response(self.status, headers=self.headers, content=self.body)
+
+
+async def ask(
+    door: Gated,
+    method: str = "POST",
+    target: str = "/mcp",
+    fields: Fields = (),
+    body: bytes | Iterable[bytes] = b"",
+    *,
+    host: bytes | None = b"gw.example",
+) -> Answer:
+    """The answer to a request of exactly these fields, decoded the way servers do before they hand it on."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "root_path": "",
+        "headers": ([] if host is None else [(b"host", host)]) + [(name.lower(), value) for name, value in fields],
+        "client": ("192.0.2.1", 4711),
+        "server": ("192.0.2.2", 80),
+        "state": {},
+    }
+    chunks = [body] if isinstance(body, bytes) else list(body)
+    asked = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    asked[-1]["more_body"] = False
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return asked.pop(0) if asked else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await door.gate(scope, receive, send)
+    return Answer(sent[0]["status"], list(sent[0]["headers"]), b"".join(message["body"] for message in sent[1:]))
+
+
+def bearer(token: str) -> tuple[bytes, bytes]:
+    """The one field that carries a token."""
+    return b"authorization", b"Bearer " + token.encode()
+
+
 async def withstands(door: Gated, forge: Forge, expected: str | Verdict, logged: Callable[[], str]) -> None:
     """The gate refuses a forged token exactly so, and everything else is as it was before."""
     token = forge(door.issuer)
@@ -197,13 +263,3 @@ class Listener:
             return True
         finally:
             self._socket.close()
-
-
-def rule(tool: str, *scopes: str) -> Mapping[str, Any]:
-    """A rule of the policy: what a tool needs."""
-    return {"tools": [tool], "scopes": list(scopes)}
-
-
-def spellings(words: Iterable[str]) -> list[str]:
-    """Each word once, in a stable order."""
-    return list(dict.fromkeys(words))

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +35,8 @@ class Laptop:
     issuer: str
     user: str
     password: str
+    decisions: list[str]  # what it has printed since: a line for every decision
+    reader: threading.Thread  # ends when the process does
 
 
 @contextmanager
@@ -48,12 +51,17 @@ def laptop(*options: str) -> Iterator[Laptop]:
                 line = process.stdout.readline()
                 assert line, f"bearergate dev ended with status {process.wait()}: {said}"
                 said += line
+            decisions: list[str] = []
+            reader = threading.Thread(target=decisions.extend, args=[process.stdout], daemon=True)
+            reader.start()  # a pipe that nobody reads would stop the process in the middle of a line
             yield Laptop(
                 process,
                 endpoint=found(r"MCP endpoint +(\S+)", said),
                 issuer=found(r"Issuer +(\S+)", said),
                 user=found(r"Log in as +(\S+)", said),
                 password=found(r"with the password (\S+)", said),
+                decisions=decisions,
+                reader=reader,
             )
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0

@@ -324,6 +324,10 @@ class TestCognito:
             pytest.param({"client_id": [CLIENT]}, ClientNotAllowed, id="of a client that is no text"),
             pytest.param({"scope": "openid email"}, ClientNotAllowed, id="without a scope of ours"),
             pytest.param({"scope": f"{RESOURCE}s/use"}, ClientNotAllowed, id="with a scope of a look-alike"),
+            pytest.param(
+                {"scope": f"{RESOURCE}/deeper/use"}, ClientNotAllowed, id="with a scope of a server below ours"
+            ),
+            pytest.param({"scope": f"{RESOURCE}/"}, ClientNotAllowed, id="with our name and no scope"),
             pytest.param({"scope": ABSENT}, ClientNotAllowed, id="without scope"),
             pytest.param({"scope": [f"{RESOURCE}/use"]}, ClientNotAllowed, id="with scopes as a list"),
             pytest.param({"aud": OTHER_RESOURCE}, WrongAudience, id="for another resource, though by our client"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,9 +12,4 @@ from tests.deploy.laptop import Laptop, laptop
 @pytest.fixture(scope="module")
 def running() -> Iterator[Laptop]:
     with laptop() as started:
-        assert started.process.stdout is not None
-        # It says a line for every decision, and would wait for ever for somebody to read them.
-        reader = threading.Thread(target=started.process.stdout.read)
-        reader.start()
         yield started
-    reader.join()

@@ -47,7 +47,7 @@ def install(folder: Path, settings: Mapping[str, str] | None = None) -> None:
     """Have npm install the packages, or fail the test in one sentence; `settings` are environment variables of npm."""
     options = ["--no-fund", "--no-audit", "--no-package-lock", "--ignore-scripts", "--no-update-notifier"]
     wanted = [f"{name}@{version}" for name, version in PACKAGES.items()]
-    command = [NODE, NPM, "install", *options, "--prefix", folder, *wanted]
+    command: list[str | Path] = [NODE, NPM, "install", *options, "--prefix", folder, *wanted]
     try:
         ended = subprocess.run(
             command,

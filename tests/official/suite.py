@@ -45,6 +45,6 @@ def check_server(url: str, revision: str, output: Path, token: str | None = None
 def read(output: Path) -> Iterator[tuple[str, list[Check]]]:
     """The checks of each scenario, from the files the suite wrote."""
     for file in output.glob("*/checks.json"):
-        scenario = re.sub(r"^server-|-\d{4}-\d\d-\d\dT[\d-]+Z$", "", file.parent.name)
+        scenario = re.sub(r"^(authorization-)?server-|-\d{4}-\d\d-\d\dT[\d-]+Z$", "", file.parent.name)
         written = json.loads(file.read_text())
         yield scenario, [Check(c["id"], c["name"], c["status"], c.get("errorMessage", "")) for c in written]

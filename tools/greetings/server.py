@@ -52,8 +52,9 @@ async def multi_greet(ctx: Context, name: Name = "World") -> str:
 
 async def say(ctx: Context, text: str) -> None:
     """A log message to the client; deprecated from 2026-07-28 on, and what clients of every revision still show."""
-    with warnings.catch_warnings(category=MCPDeprecationWarning, action="ignore"):
-        await ctx.info(text)
+    with warnings.catch_warnings(category=MCPDeprecationWarning, action="ignore"):  # never across an await
+        said = ctx.session.send_log_message("info", text, related_request_id=ctx.request_id)
+    await said
 
 
 def greeting_template(name: str = "World", style: str = "friendly") -> str:

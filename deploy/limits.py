@@ -1,0 +1,138 @@
+"""An end to requests that have none: heads beyond all measure, heads and bodies that stop in the middle.
+
+uvicorn waits for the rest of a request for ever and takes a head of any size; a stranger with a few thousand
+connections could hold all there are. A request that arrives whole costs nothing here: no timer is set for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_BYTES = 64 * 1024  # of request line and fields; also of trailers and of chunks' extensions
+HEAD_FIELDS = 256
+HEAD_SECONDS = 10.0  # from the first byte of a head to its last
+BODY_SECONDS = 30.0  # between two pieces of a body
+
+TOO_LARGE = (  # RFC 6585 §5
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class Part(Enum):
+    """What of a request a connection waits for."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class HeadTooLargeError(Exception):
+    """Stops the parser; httptools needs an exception for that."""
+
+
+class Trailers(list[tuple[bytes, bytes]]):
+    """Where trailers go: nowhere. The fields were judged before them and must not change (RFC 9110 §6.5.1)."""
+
+    def append(self, _: tuple[bytes, bytes]) -> None:
+        """Keep nothing."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn speaks it on httptools, within limits."""
+
+    _waiting = Part.NOTHING
+    _since = 0.0  # when the head began, or the last piece of the body came; the loop's time
+    _chunk = 0  # bytes of what is being parsed
+    _unfinished = 0  # bytes before it that have completed nothing yet
+    _progress = False  # whether it has completed anything
+    _too_large = False
+    _check: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """A connection that stays silent ends like one that is idle between two requests."""
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        if self._check is not None:
+            self._check.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; what is then still open has to go on in time and within bounds."""
+        self._chunk, self._progress = len(data), False
+        if self._waiting is Part.NOTHING:
+            self._waiting, self._since = Part.HEAD, self.loop.time()
+        super().data_received(data)
+        if self._waiting is not Part.NOTHING and not self.transport.is_closing():
+            self._wait_for_more()
+
+    def _wait_for_more(self) -> None:
+        self._unfinished = 0 if self._progress else self._unfinished + self._chunk
+        if self._unfinished > HEAD_BYTES:
+            self._too_large = True
+            self.send_400_response("")
+            return
+        if self._progress or self._waiting is Part.BODY:
+            self._since = self.loop.time()
+        if self._check is None:
+            self._check = self.loop.call_later(HEAD_SECONDS, self._end_if_late)
+
+    def _end_if_late(self) -> None:
+        self._check = None
+        if self._waiting is Part.NOTHING or self.transport.is_closing():
+            return
+        now = self.loop.time()
+        if self.flow.read_paused:
+            self._since = now  # it is the app that is slow
+        left = self._since + (HEAD_SECONDS if self._waiting is Part.HEAD else BODY_SECONDS) - now
+        if left > 0:
+            self._check = self.loop.call_later(min(left, HEAD_SECONDS), self._end_if_late)
+        else:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._waiting = Part.HEAD
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take one field; white space that httptools leaves at its end is no part of it (RFC 9112 §5.1)."""
+        super().on_header(name, value.strip(b" \t"))
+
+    def on_headers_complete(self) -> None:
+        """A head is complete: the app gets the request, unless the head is too large."""
+        self._waiting, self._progress = Part.BODY, True
+        if len(self.headers) > HEAD_FIELDS or (
+            self._unfinished + self._chunk > HEAD_BYTES and self._head_bytes() > HEAD_BYTES
+        ):
+            self._too_large = True
+            raise HeadTooLargeError
+        self._unfinished = 0
+        super().on_headers_complete()
+        self.headers = Trailers()
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body came."""
+        self._unfinished, self._progress = 0, True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self._waiting, self._unfinished, self._progress = Part.NOTHING, 0, True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say what was wrong with a request that cannot be parsed, and close."""
+        if not self._too_large:
+            super().send_400_response(msg)
+            return
+        self.transport.write(TOO_LARGE)
+        self.transport.close()
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
