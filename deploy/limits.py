@@ -43,6 +43,9 @@ class Trailers(list[tuple[bytes, bytes]]):
 class LimitedProtocol(HttpToolsProtocol):
     """HTTP/1.1 as uvicorn speaks it on httptools, within limits."""
 
+    head_seconds = HEAD_SECONDS
+    body_seconds = BODY_SECONDS
+
     _waiting = Part.NOTHING
     _since = 0.0  # when the head began, or the last piece of the body came; the loop's time
     _chunk = 0  # bytes of what is being parsed
@@ -80,7 +83,7 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._progress or self._waiting is Part.BODY:
             self._since = self.loop.time()
         if self._check is None:
-            self._check = self.loop.call_later(HEAD_SECONDS, self._end_if_late)
+            self._check = self.loop.call_later(self.head_seconds, self._end_if_late)
 
     def _end_if_late(self) -> None:
         self._check = None
@@ -89,9 +92,9 @@ class LimitedProtocol(HttpToolsProtocol):
         now = self.loop.time()
         if self.flow.read_paused:
             self._since = now  # it is the app that is slow
-        left = self._since + (HEAD_SECONDS if self._waiting is Part.HEAD else BODY_SECONDS) - now
+        left = self._since + (self.head_seconds if self._waiting is Part.HEAD else self.body_seconds) - now
         if left > 0:
-            self._check = self.loop.call_later(min(left, HEAD_SECONDS), self._end_if_late)
+            self._check = self.loop.call_later(min(left, self.head_seconds), self._end_if_late)
         else:
             self.transport.abort()
 
@@ -115,6 +118,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unfinished = 0
         super().on_headers_complete()
         self.headers = Trailers()
+        if self.parser.should_upgrade():  # which is not done; and the parser hears nothing that comes after it
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body came."""

@@ -164,10 +164,10 @@ class Gate:
             self.origins.check_host(headers.get(b"host"))  # 421
             if origin is not None:
                 self.origins.check_origin(origin)  # 403
-                send = with_cors(send, origin)
                 if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
                     await self.answers.preflight(origin, headers, send)
                     return
+                send = with_cors(send, origin)
             principal = await authenticate(self.verifier, headers, fields, scope["query_string"])  # 401, 400, 503
             if len(headers) != len(fields):
                 check_single(fields)  # 400
@@ -208,7 +208,7 @@ class Gate:
     def listing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> Send:
         """The response, which as a list shows only what the principal may use."""
         resumed = scope["method"] == "GET" and self.policy.kinds  # a stream that is resumed may replay a list
-        if resumed or lists_something(asked, self.policy):
+        if resumed or (asked and lists_something(asked, self.policy)):
             # What is compressed cannot be filtered.
             scope["headers"] = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
             return FilterLists(send, self.policy, principal)

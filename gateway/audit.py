@@ -80,7 +80,7 @@ class Audit:
             new_id(),
             "refused",
             self.resource,
-            method[:MAX_TEXT],
+            printable(method),
             status=refusal.status,
             reason=refusal.reason,
             detail=printable(str(refusal)),

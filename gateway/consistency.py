@@ -39,7 +39,7 @@ def _public_url(url: str) -> Iterator[str]:
         if urlsplit(spelled).path:
             yield f"public_url: must be an origin without a path; put the path of {url} into resources[].path"
         elif spelled != url:
-            yield f"public_url: write it as {spelled}, in lower case and with nothing behind the host that goes without saying"
+            yield f"public_url: write it as {spelled}: in lower case, without a slash at the end or the usual port"
     except InvalidResource as error:
         yield f"public_url: {error}"
 

@@ -126,15 +126,16 @@ def yaml_loader() -> type[yaml.SafeLoader]:
 
 def add_environment(values: dict[str, Any], environment: Mapping[str, str], problems: list[str]) -> None:
     """Put every `BEARERGATE_<KEY>` over the file's value; a name that is no key is a problem."""
-    keys = {PREFIX + field.upper(): field for field in Settings.__struct_fields__}
+    keys = {field.upper(): field for field in Settings.__struct_fields__}
     for variable, text in environment.items():
         if not variable.startswith(PREFIX) or variable == FILE:
             continue
-        if variable not in keys:
-            problems.append(f"{variable}: not a setting{suggestion(variable, keys)}")
+        name = variable.removeprefix(PREFIX)
+        if name not in keys:
+            problems.append(f"{variable}: not a setting{suggestion(name, keys, PREFIX)}")
             continue
         try:
-            values[keys[variable]] = read_yaml(text, variable)
+            values[keys[name]] = read_yaml(text, variable)
         except SettingsError as error:
             problems += error.problems
 
@@ -212,10 +213,10 @@ def description(kind: Any) -> str:
     return next((meta.description for meta in getattr(kind, "__metadata__", ()) if meta.description), "")
 
 
-def suggestion(key: object, known: Mapping[str, Any]) -> str:
+def suggestion(key: object, known: Mapping[str, Any], prefix: str = "") -> str:
     """What the writer of an unknown key may have meant."""
     near = difflib.get_close_matches(str(key), known, 1)
-    return f"; did you mean {near[0]}?" if near else "; see docs/settings.md for those there are"
+    return f"; did you mean {prefix}{near[0]}?" if near else "; see docs/settings.md for those there are"
 
 
 def plain(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -150,12 +150,14 @@ async def gated(
     issuer_settings: Mapping[str, Any] | None = None,
     resource: Mapping[str, Any] | None = None,
     network: ASGIApp | None = None,
+    monotonic: Callable[[], float] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Gated]:
     """A running gate for one resource at https://gw.example/mcp that needs the scope `mcp:use`.
 
     `issuer_settings`, `resource` and `settings` are laid over the usual ones. The issuer's clock is the gate's.
-    `network` answers what the gate fetches, in place of the issuer.
+    `network` answers what the gate fetches, in place of the issuer. `monotonic` is a clock of its own for what must
+    not go back when the issuer's does.
     """
     issuer = issuer or plain_issuer()
     app = app or Recorder()
@@ -171,11 +173,11 @@ async def gated(
     )
     gate = build(
         made,
-        {protected["path"]: app},
+        {one.path: app for one in made.resources},
         audit=lambda lines: log.extend(json.loads(line) for line in lines.splitlines()),
         fetch=fetch,
         now=issuer.clock.now,
-        monotonic=issuer.clock.now,
+        monotonic=monotonic or issuer.clock.now,
     )
     transport = httpx.ASGITransport(gate, raise_app_exceptions=True)
     async with (

@@ -7,17 +7,9 @@ from typing import Literal
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tools.exchange import INVALID_REQUEST, PARSE_ERROR, again
+from tools.exchange import PARSE_ERROR, Refusal, again
 
 MAX_MESSAGES = 50  # in one batch
-
-
-class InvalidBatch(Exception):
-    """A body is no batch that can be served, whole; the text says why, `code` is that of JSON-RPC."""
-
-    def __init__(self, sentence: str, code: int = INVALID_REQUEST) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 class _Member(msgspec.Struct):
@@ -42,21 +34,21 @@ def members(body: bytes) -> list[bytes]:
     """The messages of a batch, each as it was written.
 
     Raises:
-        InvalidBatch: one of them is no message, or must not be in a batch, so that none is served.
+        Refusal: one of them is no message, or must not be in a batch, so that none is served.
     """
     try:
         parts = [bytes(part) for part in _array(body)]
         if not 0 < len(parts) <= MAX_MESSAGES:
-            raise InvalidBatch(f"A batch holds 1 to {MAX_MESSAGES} messages.")
+            raise Refusal(400, f"A batch holds 1 to {MAX_MESSAGES} messages.")
         messages = [_member(part) for part in parts]
     except msgspec.ValidationError:
-        raise InvalidBatch("A batch holds messages, each a JSON-RPC object.") from None
+        raise Refusal(400, "A batch holds messages, each a JSON-RPC object.") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise InvalidBatch("The body is not valid JSON.", PARSE_ERROR) from None
+        raise Refusal(400, "The body is not valid JSON.", code=PARSE_ERROR) from None
     if not all(message.is_message for message in messages):
-        raise InvalidBatch("A batch holds requests, notifications and responses, and nothing else.")
+        raise Refusal(400, "A batch holds requests, notifications and responses, and nothing else.")
     if any(message.method == "initialize" for message in messages):
-        raise InvalidBatch("initialize is not part of a batch: send it by itself.")
+        raise Refusal(400, "initialize is not part of a batch: send it by itself.")
     return parts
 
 

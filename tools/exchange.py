@@ -1,4 +1,4 @@
-"""One HTTP exchange as ASGI has it: a body that is read and given again, and the answer that says no."""
+"""One HTTP exchange as ASGI has it: a body that is read and given again, and the refusal that answers it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,54 @@ INTERNAL_ERROR = -32603
 HEADER_MISMATCH = -32020  # MCP 2026-07-28, Streamable HTTP, Server Validation
 
 
+class Refusal(Exception):
+    """Why a request is not served: one sentence, with the status and the JSON-RPC error of the answer.
+
+    `request_id` is None where it cannot be known; `allow` are the methods that a 405 owes the client.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        *,
+        code: int = INVALID_REQUEST,
+        request_id: int | str | None = None,
+        allow: str = "",
+    ) -> None:
+        super().__init__(sentence)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+        self.allow = allow
+
+    async def answer(self, send: Send) -> None:
+        """Send the refusal."""
+        named = {} if self.request_id is None else {"id": self.request_id}
+        error = {"code": self.code, "message": str(self)}
+        body = json.dumps({"jsonrpc": "2.0", **named, "error": error}).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        if self.allow:
+            headers.append((b"allow", self.allow.encode()))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
 async def read(receive: Receive, limit: int) -> bytes | None:
-    """The whole body of a request, or the beginning of one that exceeds `limit`; None where the client went away."""
+    """The whole body of a request; None where the client went away before its end.
+
+    Raises:
+        Refusal: it has more than `limit` bytes.
+    """
     chunks, size, more = [], 0, True
-    while more and size <= limit:
+    while more:
         message = await receive()
         if message["type"] != "http.request":
             return None
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
+        if size > limit:
+            raise Refusal(413, f"Send no more than {limit} bytes at once.")
         more = message.get("more_body", False)
     return b"".join(chunks)
 
@@ -33,22 +72,3 @@ def again(body: bytes, receive: Receive) -> Receive:
         return messages.pop() if messages else await receive()
 
     return next_message
-
-
-async def refuse(
-    send: Send,
-    status: int,
-    sentence: str,
-    *,
-    code: int = INVALID_REQUEST,
-    request_id: int | str | None = None,
-    allow: str | None = None,
-) -> None:
-    """Answer with a JSON-RPC error; `allow` are the methods that a 405 owes the client."""
-    named = {} if request_id is None else {"id": request_id}
-    body = json.dumps({"jsonrpc": "2.0", **named, "error": {"code": code, "message": sentence}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if allow is not None:
-        headers.append((b"allow", allow.encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -7,18 +7,20 @@ says otherwise, or nothing, it is refused rather than read by the rules of anoth
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tools.batches import InvalidBatch, members, serve_batch
-from tools.exchange import HEADER_MISMATCH, PARSE_ERROR, again, read, refuse
+from tools.batches import members, serve_batch
+from tools.exchange import HEADER_MISMATCH, PARSE_ERROR, Refusal, again, read
 
 BATCHING = b"2025-03-26"  # the only revision with batches, and what a missing header means
 HANDSHAKE = (None, b"2024-11-05", b"2025-03-26", b"2025-06-18", b"2025-11-25")  # any other header means 2026-07-28
 ENVELOPE = "io.modelcontextprotocol/protocolVersion"  # in `_meta` from 2026-07-28 on
 MAX_BODY = 4 * 1024 * 1024  # bytes, as the SDK has it
 
-INITIALIZE_FIRST = "Send initialize first, and then its Mcp-Session-Id with everything else."
+Headers = Mapping[bytes, bytes]
 
 
 class _Meta(msgspec.Struct):
@@ -31,7 +33,7 @@ class _Params(msgspec.Struct):
 
 class _Message(msgspec.Struct):
     method: str = ""
-    id: int | str | None = None
+    id: int | str | msgspec.UnsetType = msgspec.UNSET  # null is none: whoever sends it waits for an answer
     params: _Params | None = None
 
     @property
@@ -56,66 +58,67 @@ class Revisions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        headers = dict(scope["headers"])
-        older = headers.get(b"mcp-protocol-version") in HANDSHAKE
-        if scope["method"] == "POST":
-            await self._post(scope, headers, receive, send)
-        elif older and scope["method"] not in self._methods:
-            await refuse(send, 405, f"{scope['method']} is not served here.", allow=", ".join(self._methods))
-        elif older and b"mcp-session-id" not in headers:
-            await refuse(send, 400, INITIALIZE_FIRST)
-        else:
-            await self.app(scope, receive, send)
+        try:
+            if scope["method"] == "POST":
+                await self._post(scope, receive, send)
+            else:
+                self._check_method(scope["method"], dict(scope["headers"]))
+                await self.app(scope, receive, send)
+        except Refusal as refusal:  # raised before anything is answered
+            await refusal.answer(send)
 
-    async def _post(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if media_type != b"application/json":
-            await refuse(send, 415, "Send the message as application/json.")
-            return
+    async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        if headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != b"application/json":
+            raise Refusal(415, "Send the message as application/json.")
         body = await read(receive, MAX_BODY)
         if body is None:
             return  # the client went away: half a message is none
-        if len(body) > MAX_BODY:
-            await refuse(send, 413, f"Send no more than {MAX_BODY} bytes at once.")
-        elif body.lstrip(b" \t\r\n")[:1] == b"[":
-            await self._batch(scope, headers, body, receive, send)
+        if body.lstrip(b" \t\r\n")[:1] == b"[":
+            self._check_batching(headers)
+            await serve_batch(self.app, members(body), scope, receive, send)
+        elif self._check_message(body, headers) == "initialize":
+            # It always opens a session of its own, whatever id a client still remembers.
+            fields = [field for field in scope["headers"] if field[0] != b"mcp-session-id"]
+            await self.app({**scope, "headers": fields}, again(body, receive), send)
         else:
-            await self._single(scope, headers, body, receive, send)
+            await self.app(scope, again(body, receive), send)
 
-    async def _single(
-        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
-    ) -> None:
-        version = headers.get(b"mcp-protocol-version")
+    def _check_method(self, method: str, headers: Headers) -> None:
+        """The older revisions have more methods than POST, where there are sessions; what is newer is the SDK's."""
+        if headers.get(b"mcp-protocol-version") in HANDSHAKE:
+            if method not in self._methods:
+                raise Refusal(405, f"{method} is not served here.", allow=", ".join(self._methods))
+            self._check_session(headers)
+
+    def _check_batching(self, headers: Headers) -> None:
+        if headers.get(b"mcp-protocol-version", BATCHING) != BATCHING:
+            raise Refusal(400, "This protocol revision has no batches: send one message at a time.")
+        self._check_session(headers)
+
+    def _check_message(self, body: bytes, headers: Headers) -> str:
+        """The method of a message, which has to be one of the revision that the header says."""
+        older = headers.get(b"mcp-protocol-version") in HANDSHAKE
         try:
             message = _message(body)
         except msgspec.ValidationError:
-            message = _Message()  # JSON, but no message: the SDK says so
+            if older:
+                raise Refusal(400, "The body is no message of JSON-RPC 2.0.") from None
+            return ""  # the SDK says what it lacks of 2026-07-28
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            await refuse(send, 400, "The body is not valid JSON.", code=PARSE_ERROR)
-            return
-        if version in HANDSHAKE:
-            if message.id is not None and message.revision not in (b"", b'"%s"' % (version or b"")):
+            raise Refusal(400, "The body is not valid JSON.", code=PARSE_ERROR) from None
+        if older:
+            request_id = None if message.id is msgspec.UNSET else message.id
+            agreed = (b"", b'"%s"' % headers.get(b"mcp-protocol-version", b""))
+            if request_id is not None and message.revision not in agreed:
                 sentence = "MCP-Protocol-Version must say what _meta says: the message is of another revision."
-                await refuse(send, 400, sentence, code=HEADER_MISMATCH, request_id=message.id)
-                return
-            if message.method == "initialize":  # always opens a session, whatever id a client still remembers
-                scope = {**scope, "headers": [field for field in scope["headers"] if field[0] != b"mcp-session-id"]}
-            elif self._sessions and b"mcp-session-id" not in headers:
-                await refuse(send, 400, INITIALIZE_FIRST, request_id=message.id)
-                return
-        await self.app(scope, again(body, receive), send)
+                raise Refusal(400, sentence, code=HEADER_MISMATCH, request_id=request_id)
+            if message.method != "initialize":
+                self._check_session(headers, request_id)
+        return message.method
 
-    async def _batch(
-        self, scope: Scope, headers: dict[bytes, bytes], body: bytes, receive: Receive, send: Send
-    ) -> None:
-        if headers.get(b"mcp-protocol-version", BATCHING) != BATCHING:
-            await refuse(send, 400, "This protocol revision has no batches: send one message at a time.")
-        elif self._sessions and b"mcp-session-id" not in headers:
-            await refuse(send, 400, INITIALIZE_FIRST)
-        else:
-            try:
-                messages = members(body)
-            except InvalidBatch as error:
-                await refuse(send, 400, str(error), code=error.code)
-                return
-            await serve_batch(self.app, messages, scope, receive, send)
+    def _check_session(self, headers: Headers, request_id: int | str | None = None) -> None:
+        # The SDK would open a session for the refusal, and name it in there to clients that then go on with it.
+        if self._sessions and b"mcp-session-id" not in headers:
+            sentence = "Send initialize first, and then its Mcp-Session-Id with everything else."
+            raise Refusal(400, sentence, request_id=request_id)

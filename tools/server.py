@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.principal import Principal
-from tools.exchange import INTERNAL_ERROR, refuse
+from tools.exchange import INTERNAL_ERROR, Refusal
 from tools.registry import Offer, Plugin, PluginError, reason_of
 from tools.revisions import Revisions
 
@@ -62,9 +62,9 @@ class ToolServer:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif not isinstance(scope.get("state", {}).get("principal"), Principal):
-            await refuse(send, 503, "This server is for requests that a gate has let through.", code=INTERNAL_ERROR)
+            await _unavailable("This server is for requests that a gate has let through.").answer(send)
         elif self._loading is None:
-            await refuse(send, 503, "This server was not started: run its lifespan.", code=INTERNAL_ERROR)
+            await _unavailable("This server was not started: run its lifespan.").answer(send)
         else:
             self._wanted.set()
             served = await asyncio.shield(self._loading)  # one client that goes away does not end it for all
@@ -99,7 +99,11 @@ class ToolServer:
 
 
 async def _not_loaded(_scope: Scope, _receive: Receive, send: Send) -> None:
-    await refuse(send, 503, "The tools of this server cannot be loaded; its log says why.", code=INTERNAL_ERROR)
+    await _unavailable("The tools of this server cannot be loaded; its log says why.").answer(send)
+
+
+def _unavailable(sentence: str) -> Refusal:
+    return Refusal(503, sentence, code=INTERNAL_ERROR)
 
 
 def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:

@@ -70,11 +70,11 @@ def test_settings_that_agree_are_good(changes: dict[str, Any]) -> None:
     [
         pytest.param({"public_url": "https://gw.example/mcp"}, "public_url: must be an origin", id="a path"),
         pytest.param(
-            {"public_url": "https://gw.example/"}, "public_url: write it as https://gw.example,", id="a slash"
+            {"public_url": "https://gw.example/"}, "public_url: write it as https://gw.example:", id="a slash"
         ),
-        pytest.param({"public_url": "https://GW.example"}, "public_url: write it as https://gw.example,", id="case"),
+        pytest.param({"public_url": "https://GW.example"}, "public_url: write it as https://gw.example:", id="case"),
         pytest.param(
-            {"public_url": "https://gw.example:443"}, "public_url: write it as https://gw.example,", id="port"
+            {"public_url": "https://gw.example:443"}, "public_url: write it as https://gw.example:", id="port"
         ),
         pytest.param({"public_url": "http://gw.example"}, "public_url: the URL must use https", id="plain http"),
         pytest.param({"public_url": "gw.example"}, "public_url: the URL is not absolute", id="no scheme"),

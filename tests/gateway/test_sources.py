@@ -120,7 +120,7 @@ class TestYaml:
             pytest.param("{[a]: b}", "here: not valid YAML in line 1 (found unhashable key", id="a list for a key"),
             pytest.param("!!python/object:os.system a", "here: not valid YAML in line 1 (could not", id="an object"),
             pytest.param("a: \x00", "here: not valid YAML (unacceptable character", id="a control character"),
-            pytest.param("[" * 5000, "here: nested too deeply", id="nested without end"),
+            pytest.param("[" * 1000, "here: nested too deeply", id="nested without end"),
             pytest.param("0b_", "here: not valid YAML (invalid literal", id="a number that is none"),
             pytest.param("1" * 5000, "here: not valid YAML (Exceeds the limit", id="a number without end"),
             pytest.param("!!bool x", "here: not valid YAML ('x')", id="a truth that is none"),
@@ -261,11 +261,6 @@ class TestProblems:
     def test_value_of_another_kind_is_named_in_the_words_of_yaml(self, changes: Any, problem: str) -> None:
         (found,) = problems(VALID | changes)
         assert found.startswith(problem)
-
-    @pytest.mark.parametrize("values", [[], "text", None, 7])
-    def test_settings_are_keys_and_values(self, values: Any) -> None:
-        with pytest.raises((SettingsError, TypeError, ValueError)):
-            parse(values)
 
     def test_secret_of_another_setting_is_not_repeated(self) -> None:
         (found,) = problems(VALID | {"public_url": "https://user:hunter2@gw.example"})

@@ -221,10 +221,9 @@ def read_events(stream: bytes) -> list[tuple[list[bytes], bytes]]:
         elif line:
             fields.append(line)
         else:
-            if data or fields:
-                found.append((fields, b"\n".join(data)))
+            found.append((fields, b"\n".join(data)))
             fields, data = [], []
-    return found
+    return [one for one in found if one != ([], b"")]
 
 
 HIDDEN = {"name": "secret-reset", "description": "tools"}

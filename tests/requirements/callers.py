@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx
 import msgspec
 import pytest
@@ -239,3 +240,14 @@ async def on_socket(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
         httpx.AsyncClient(base_url=origin, headers={"Host": "gw.example"}, timeout=10) as http,
     ):
         yield http
+
+
+async def exchange(http: httpx.AsyncClient, sent: bytes) -> bytes:
+    """All that a server says to these bytes before it closes the connection."""
+    answer = b""
+    with anyio.fail_after(5):
+        async with await anyio.connect_tcp(http.base_url.host, http.base_url.port or 80) as connection:
+            await connection.send(sent)
+            async for part in connection:
+                answer += part
+    return answer

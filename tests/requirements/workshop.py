@@ -44,7 +44,7 @@ class Workshop:
         needs = [
             Needs("tool", "admin-reset", ADMIN),
             *(Needs("tool", tool) for tool in ("whoami", "wait", "ask", "place", "announce", "hang-up", "report")),
-            Needs("prompt", "*"),
+            Needs("prompt", LOOKS_ENCODED),
             Needs("resource", "note://*"),
             Needs("resource", "secret://plans", ADMIN),
         ]

@@ -72,9 +72,11 @@ async def fronted(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
 @asynccontextmanager
 async def connected(http: httpx.AsyncClient, mode: str, who: str = "alice", **options: Any) -> AsyncIterator[Client]:
     """The SDK's own client; `mode` is `legacy` or a revision without a handshake."""
-    async with httpx2.AsyncClient(headers={"x-who": who}, timeout=30) as own:
-        async with Client(streamable_http_client(f"{http.base_url}/mcp", http_client=own), mode=mode, **options) as made:
-            yield made
+    async with (
+        httpx2.AsyncClient(headers={"x-who": who}, timeout=30) as own,
+        Client(streamable_http_client(f"{http.base_url}/mcp", http_client=own), mode=mode, **options) as made,
+    ):
+        yield made
 
 
 def text(result: CallToolResult) -> str:

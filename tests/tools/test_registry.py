@@ -207,7 +207,7 @@ class TestCovered:
             self.plugin.check_covered([("tool", "a"), ("resource", "r://"), ("tool", "b")])
 
     def test_template_without_a_statement_is_refused_with_a_hint(self) -> None:
-        with pytest.raises(PluginError, match="'s://{x}' but .*: add Needs with a glob that fits all it expands to"):
+        with pytest.raises(PluginError, match=r"'s://\{x\}' but .*: add Needs with a glob that fits all it expands to"):
             self.plugin.check_covered([("resource", "s://{x}")])
 
     def test_statement_about_nothing_is_refused(self) -> None:

@@ -233,6 +233,7 @@ class TestLoad:
             fronted(app(find(["greetings"]), name="Greetings of the house")) as http,
             connected(http, "legacy") as client,
         ):
+            assert client.server_info is not None
             assert client.server_info.name == "Greetings of the house"
             assert client.server_info.version == importlib.metadata.version("bearergate")
 
