@@ -110,10 +110,10 @@ async def test_revoked_refresh_token_leads_to_a_new_login() -> None:
 
 
 async def expired(tokens: OAuthToken) -> None:
-    """Wait until an access token is worth nothing: on the wall clock, for the gate is another process."""
+    """Wait until an access token is worth nothing, and the client knows: its clock starts when the answer arrives."""
     payload = tokens.access_token.split(".")[1]
     expires = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
-    await asyncio.sleep(max(0.0, expires - time.time()) + 0.1)
+    await asyncio.sleep(max(0.0, expires - time.time()) + 1.5)
 
 
 async def revoke(issuer: str, refresh_token: str, client_id: str) -> None:
