@@ -55,10 +55,5 @@ def with_rules(resource: ResourceSettings, plugins: Iterable[Plugin]) -> Resourc
 def rule_of(needs: Needs, prefix: str) -> Rule:
     """A plugin's statement as a rule of the policy, its scopes as this deployment spells them."""
     scopes = [prefix + scope for scope in needs.scopes]
-    match needs.kind:
-        case "tool":
-            return Rule(tools=[needs.name], scopes=scopes)
-        case "prompt":
-            return Rule(prompts=[needs.name], scopes=scopes)
-        case "resource":
-            return Rule(resources=[needs.name], scopes=scopes)
+    named = {kind: [needs.name] if kind == needs.kind else [] for kind in ("tool", "prompt", "resource")}
+    return Rule(tools=named["tool"], prompts=named["prompt"], resources=named["resource"], scopes=scopes)

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 BACKLOG = 4096  # connections that may wait to be accepted
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that it is they who close
+ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # this machine has no such address
 
 
 class CannotListenError(Exception):
@@ -33,7 +34,7 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             sockets.append(socket.create_server((host, port), family=family, backlog=BACKLOG))
         except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL and host != hosts[-1]:
+            if error.errno in ABSENT and (sockets or host != hosts[-1]):
                 continue  # a machine without IPv6 still has the other loopback address
             for opened in sockets:
                 opened.close()

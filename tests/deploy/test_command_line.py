@@ -13,6 +13,7 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.cli import missing
 from tests.deploy.laptop import ROOT
 
 GOOD = {
@@ -24,14 +25,17 @@ GOOD = {
 }
 
 
-def bearergate(*arguments: str, cwd: Path, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder, as a shell would."""
+def bearergate(
+    *arguments: str, cwd: Path, typed: str | None = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, as a shell would; `typed` is piped in, None is no standard input at all."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("BEARERGATE_", "COGNITO_"))}
     return subprocess.run(
         [sys.executable, "-m", "deploy.cli", *arguments],
         cwd=cwd,
         env=clean | {"PYTHONPATH": str(ROOT)} | environment,
         input=typed,
+        stdin=subprocess.DEVNULL if typed is None else None,
         capture_output=True,
         text=True,
         timeout=60,
@@ -139,3 +143,8 @@ def test_missing_extra_is_named(tmp_path: Path, command: str, missing: str, extr
     assert done.returncode == 1
     assert f"pip install 'bearergate[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_fault_of_ours_is_not_blamed_on_a_missing_part() -> None:
+    with pytest.raises(ImportError, match="no deploy"):
+        missing(ImportError("no deploy.nope", name="deploy.nope"), "dev")

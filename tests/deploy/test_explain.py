@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.explain import remedies
+from deploy.explain import in_words, remedies
+from gateway.audit import Decision
 from tests.deploy.test_command_line import bearergate
 from tests.gated import Gated, gated, tools_call
 
@@ -61,3 +62,21 @@ def test_what_cannot_be_explained_is_said(tmp_path: Path, arguments: list[str], 
 def test_every_reason_has_a_remedy() -> None:
     assert all(remedy.endswith(".") for remedy in remedies().values())
     assert len(remedies()) >= 24
+
+
+def test_decision_that_was_allowed_is_told_too() -> None:
+    decision = Decision(0.0, "a", "allowed", "https://gw.example/mcp", "POST")
+    assert list(in_words(decision)) == ["1970-01-01 00:00:00 UTC  allowed", "  request    POST https://gw.example/mcp"]
+
+
+def test_log_is_the_file_of_the_settings_where_nothing_is_piped_in(tmp_path: Path) -> None:
+    settings = {"public_url": "https://mcp.example.com", "issuers": [{"issuer": "https://issuer.example.com"}]}
+    (tmp_path / "audit.jsonl").write_text('{"time":0,"id":"a","decision":"allowed","resource":"r","method":"GET"}\n')
+    for destination, status, said in (
+        ("audit.jsonl", 0, "request    GET r"),
+        ("stderr", 1, "The settings send the audit log to stderr"),
+    ):
+        (tmp_path / "bearergate.yaml").write_text(json.dumps(settings | {"audit_log": destination}))
+        done = bearergate("explain", "a", cwd=tmp_path, typed=None)
+        assert done.returncode == status
+        assert said in done.stdout + done.stderr
