@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from fnmatch import translate
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from gateway.errors import DeniedByPolicy, InsufficientScope
 from gateway.operation import Kind, Operation, Target
@@ -87,8 +88,12 @@ class Policy:
         """What a target needs beyond the scopes of the resource: the sum of every rule that fits it."""
         if target in self._needs:
             return self._needs[target]
+        # A template reads its parts out of a URI unescaped, so an escape must not take a URI out of a rule's reach.
+        names = {target.name, unquote(target.name)} if target.kind == "resource" else {target.name}
         fitting = [
-            rule for rule, patterns in self.rules if any(p.fullmatch(target.name) for p in patterns[target.kind])
+            rule
+            for rule, patterns in self.rules
+            if any(pattern.fullmatch(name) for pattern in patterns[target.kind] for name in names)
         ]
         scopes = frozenset(scope for rule in fitting for scope in rule.scopes)
         needs = Needs(scopes, tuple(rule for rule in fitting if rule.groups or rule.claims))

@@ -125,14 +125,18 @@ class FilterLists:
     async def _begin(self, message: Message) -> None:
         headers = dict(message["headers"])
         kind = headers.get(b"content-type", b"").lower()
-        listing = kind.startswith((b"application/json", b"text/event-stream"))
-        if listing and headers.get(b"content-encoding", b"identity") != b"identity":
-            await self._give_up()
-        elif kind.startswith(b"application/json"):
-            self._start = message
-        else:
-            self._stream = listing
+        if not kind.startswith((b"application/json", b"text/event-stream")):
             await self._send(message)
+            return
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            await self._give_up()
+            return
+        unsized = {**message, "headers": [h for h in message["headers"] if h[0] != b"content-length"]}
+        if kind.startswith(b"application/json"):
+            self._start = unsized
+        else:
+            self._stream = True
+            await self._send(unsized)
 
     async def _json(self, message: Message) -> None:
         self._held += message.get("body", b"")
@@ -140,12 +144,12 @@ class FilterLists:
             await self._give_up()
         elif not message.get("more_body") and self._start is not None:
             try:
-                body = self.filtered(bytes(self._held))
+                body = self.filtered(bytes(self._held)) if self._held else b""  # as with 202
             except UNREADABLE:
                 await self._give_up()
                 return
-            headers = [h for h in self._start["headers"] if h[0] != b"content-length"]
-            await self._send({**self._start, "headers": [*headers, (b"content-length", b"%d" % len(body))]})
+            headers = [*self._start["headers"], (b"content-length", b"%d" % len(body))]
+            await self._send({**self._start, "headers": headers})
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _give_up(self) -> None:

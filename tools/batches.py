@@ -15,15 +15,17 @@ MAX_MESSAGES = 50  # in one batch
 class _Member(msgspec.Struct):
     jsonrpc: Literal["2.0"]
     method: str | None = None
-    id: int | str | None = None
+    id: int | str | msgspec.UnsetType = msgspec.UNSET
     params: dict[str, msgspec.Raw] | None = None
-    result: msgspec.Raw | None = None
-    error: msgspec.Raw | None = None
+    result: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
 
     @property
     def is_message(self) -> bool:
         """Whether it is a request, a notification or a response."""
-        return self.method is not None or (self.id is not None and (self.result or self.error) is not None)
+        return self.method is not None or (
+            self.id is not msgspec.UNSET and bytes(self.result) + bytes(self.error) != b""
+        )
 
 
 _array = msgspec.json.Decoder(list[msgspec.Raw]).decode

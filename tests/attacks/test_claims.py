@@ -18,6 +18,7 @@ NO_SCOPE = Verdict("insufficient_scope", 403, "insufficient_scope")
 
 
 def issuer_rows() -> Iterator[Any]:
+    value: Any
     others = {
         "in upper case": ISSUER.upper(),
         "with its scheme in upper case": ISSUER.replace("https", "HTTPS"),
@@ -59,6 +60,7 @@ def issuer_rows() -> Iterator[Any]:
 
 
 def audience_rows() -> Iterator[Any]:
+    value: Any
     strings = {
         "another resource": "https://other.example/mcp",
         "empty": "",
@@ -114,6 +116,7 @@ def audience_rows() -> Iterator[Any]:
 
 
 def time_rows() -> Iterator[Any]:
+    value: Any
     for ago in (LEEWAY, LEEWAY + 1, 600, 3600, NOW):
         yield pytest.param(claims(exp=NOW - ago), "expired_token", id=f"exp {ago:.0f} s ago")
     for value in (ABSENT, None, True, "9999999999", "", [NOW + 60], {"exp": NOW + 60}, -1, -0.5, 10**18, 10**400):
@@ -186,22 +189,21 @@ def scope_rows() -> Iterator[Any]:
     yield pytest.param(claims(scope=ABSENT, permissions=["mcp:use"]), NO_SCOPE, id="permissions in place of scope")
 
 
+CONFIRMATIONS: tuple[Any, ...] = (
+    {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+    {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
+    {"jwk": {}},
+    {"unknown": 1},
+    {},
+    [],
+    "",
+    "jkt",
+    False,
+    0,
+)
+
 BOUND = [
-    *(
-        pytest.param(claims(cnf=cnf), "bound_token", id=f"cnf {cnf!r}")
-        for cnf in (
-            {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
-            {"x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"},
-            {"jwk": {}},
-            {"unknown": 1},
-            {},
-            [],
-            "",
-            "jkt",
-            False,
-            0,
-        )
-    ),
+    *(pytest.param(claims(cnf=cnf), "bound_token", id=f"cnf {cnf!r}") for cnf in CONFIRMATIONS),
     pytest.param(claims(token_use="id"), "wrong_token_kind", id="token_use id"),
     pytest.param(claims(token_use="refresh"), "wrong_token_kind", id="token_use refresh"),
     pytest.param(claims(token_use=None), "wrong_token_kind", id="token_use null"),

@@ -16,6 +16,7 @@ OTHER = "https://other.example/mcp"
 
 
 def client_rows() -> Iterator[Any]:
+    value: Any
     for value in ("client-two", "", "CLIENT-ONE", "client-one ", " client-one", "client-one,client-two", "client", "*"):
         yield pytest.param(claims(client_id=value), "client_not_allowed", id=f"client_id {value!r}")
     for value in (ABSENT, None, 5, True, [CLIENT], [CLIENT, "client-two"], {CLIENT: True}, "client-\u043ene"):
@@ -59,6 +60,7 @@ def scope_rows() -> Iterator[Any]:
 
 
 def audience_rows() -> Iterator[Any]:
+    value: Any
     for value in (OTHER, "", f"{RESOURCE}/", f"{RESOURCE}2", "https://gw.example", CLIENT, [OTHER], [], ["", OTHER]):
         yield pytest.param(claims(aud=value), "wrong_audience", id=f"aud {value!r} beside the right client and scope")
     for value in (None, 5, False, {}, [RESOURCE, 5]):

@@ -111,13 +111,13 @@ async def test_field_that_is_not_one_bearer_token_is_refused(
 ) -> None:
     async with standing() as door:
         token = honest(door.issuer)
-        await refuses(door, [(b"authorization", fill(token)) for fill in fills], expected, token, caplog.text)
+        await refuses(door, [(b"authorization", fill(token)) for fill in fills], expected, token, logged=caplog.text)
         interleaved = [field for fill in fills for field in ((b"authorization", fill(token)), (b"accept", b"*/*"))]
-        await refuses(door, interleaved, expected, token, caplog.text)
+        await refuses(door, interleaved, expected, token, logged=caplog.text)
 
 
 async def refuses(
-    door: Gated, fields: Fields, expected: Verdict, token: str, logged: str, target: str = "/mcp"
+    door: Gated, fields: Fields, expected: Verdict, token: str, *, logged: str, target: str = "/mcp"
 ) -> None:
     """This request does not reach the app, and the next honest one does."""
     reached = len(door.app.scopes)
@@ -155,9 +155,9 @@ def place_rows() -> Iterator[Any]:
         *(b"sec-websocket-protocol", b"dpop", b"mcp-session-id", b"mcp-param-authorization", b"authentication"),
         *(b"access_token", b"token", b"bearer", b"cookie2", b"x-amz-security-token"),
     )
-    for name in names:
-        yield pytest.param("/mcp", [(name, b"Bearer @")], JSON, id=f"header {name.decode()}")
-        yield pytest.param("/mcp", [(name, b"@")], JSON, id=f"header {name.decode()} without a scheme")
+    for field in names:
+        yield pytest.param("/mcp", [(field, b"Bearer @")], JSON, id=f"header {field.decode()}")
+        yield pytest.param("/mcp", [(field, b"@")], JSON, id=f"header {field.decode()} without a scheme")
     for name in ("access_token", "token", "id_token", "Authorization", "authorization", "bearer", "jwt", "code"):
         yield pytest.param(f"/mcp?{name}=@", [], JSON, id=f"query {name}")
         cookie = f"{name}=@; Path=/".encode()
@@ -172,8 +172,8 @@ def place_rows() -> Iterator[Any]:
         body = b'{"jsonrpc":"2.0","id":1,"method":"tools/list",' + member + b"}"
         yield pytest.param("/mcp", [], body, id=f"body {member.split(b':')[0].decode()}")
     for scheme in (b"Basic dXNlcjpwYXNz", b"Digest x", b"DPoP x", b"AWS4-HMAC-SHA256 x"):
-        field = (b"authorization", scheme)
-        yield pytest.param("/mcp?access_token=@", [field], JSON, id=f"query beside {scheme.decode()}")
+        other = [(b"authorization", scheme)]
+        yield pytest.param("/mcp?access_token=@", other, JSON, id=f"query beside {scheme.decode()}")
 
 
 @pytest.mark.parametrize(("target", "fields", "body"), list(place_rows()))
@@ -218,4 +218,4 @@ async def test_second_way_to_convey_a_token_is_refused(
     async with standing() as door:
         token = honest(door.issuer)
         spelled = target.replace("=@", f"={token}")
-        await refuses(door, [bearer(token), *fields], expected, token, caplog.text, spelled)
+        await refuses(door, [bearer(token), *fields], expected, token, logged=caplog.text, target=spelled)

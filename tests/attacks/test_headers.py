@@ -73,33 +73,35 @@ async def test_key_that_the_token_brings_along_is_neither_trusted_nor_fetched(
     assert not listener.close(), "somebody connected to the place that the token names"
 
 
+CRITICAL: list[tuple[Any, dict[str, Any]]] = [
+    ([], {}),
+    (["exp"], {}),
+    (["exp"], {"exp": 1}),
+    (["b64"], {}),
+    (["b64"], {"b64": False}),
+    (["b64"], {"b64": True}),
+    (["alg"], {}),
+    (["http://evil.test/ext"], {"http://evil.test/ext": 1}),
+    (["crit"], {}),
+    ([""], {}),
+    ([5], {}),
+    ([None], {}),
+    ([["exp"]], {}),
+    ("exp", {}),
+    ("", {}),
+    (5, {}),
+    (0, {}),
+    (True, {}),
+    (False, {}),
+    (None, {}),
+    ({}, {}),
+    ({"exp": 1}, {}),
+]
+
 EXTENSIONS = [
     *(
         pytest.param(header(crit=crit, **others), "malformed_token", id=f"crit {crit!r} {' '.join(others)}".strip())
-        for crit, others in [
-            ([], {}),
-            (["exp"], {}),
-            (["exp"], {"exp": 1}),
-            (["b64"], {}),
-            (["b64"], {"b64": False}),
-            (["b64"], {"b64": True}),
-            (["alg"], {}),
-            (["http://evil.test/ext"], {"http://evil.test/ext": 1}),
-            (["crit"], {}),
-            ([""], {}),
-            ([5], {}),
-            ([None], {}),
-            ([["exp"]], {}),
-            ("exp", {}),
-            ("", {}),
-            (5, {}),
-            (0, {}),
-            (True, {}),
-            (False, {}),
-            (None, {}),
-            ({}, {}),
-            ({"exp": 1}, {}),
-        ]
+        for crit, others in CRITICAL
     ),
     pytest.param(header(b64=False), "malformed_token", id="b64 false without crit"),
     pytest.param(header(b64=None), "malformed_token", id="b64 null"),
@@ -157,6 +159,7 @@ OTHER_KINDS = (
 
 
 def kid_rows() -> Iterator[Any]:
+    kid: Any
     unknown = {
         "unknown": "no-such-key",
         "empty": "",
@@ -226,7 +229,7 @@ JSON_FORMS = [
         id="flattened JSON",
     ),
     pytest.param(
-        lambda issuer: json.dumps({"payload": "e30", "signatures": []}, separators=(",", ":")),
+        lambda _: json.dumps({"payload": "e30", "signatures": []}, separators=(",", ":")),
         MALFORMED_REQUEST,
         id="general JSON",
     ),
@@ -238,7 +241,7 @@ JSON_FORMS = [
     pytest.param(lambda issuer: f'"{honest(issuer)}"', "malformed_token", id="token in quotes"),
     pytest.param(lambda issuer: f"<{honest(issuer)}>", "malformed_token", id="token in angle brackets"),
     pytest.param(
-        lambda issuer: ".".join([segment(b'{"alg":"RSA-OAEP","enc":"A256GCM"}'), *(segment(b"x" * 9) for _ in "1234")]),
+        lambda _: ".".join([segment(b'{"alg":"RSA-OAEP","enc":"A256GCM"}'), *(segment(b"x" * 9) for _ in "1234")]),
         "malformed_token",
         id="JWE of five parts",
     ),

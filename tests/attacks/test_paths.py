@@ -1,15 +1,28 @@
-"""Hosts, paths and methods: no spelling of them reaches the app without a token or moves what the gate says of itself."""
+"""Hosts, paths and methods: no spelling of them reaches the app without a token or moves what the gate says."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.attacks.battery import METADATA, MISSING, Answer, Fields, Verdict, ask, bearer, honest, refused_as, standing
-from tests.gated import ISSUER, RESOURCE, TOOLS_LIST, Gated
+from tests.attacks.battery import (
+    METADATA,
+    MISSING,
+    NOW,
+    Answer,
+    Fields,
+    Verdict,
+    ask,
+    bearer,
+    honest,
+    refused_as,
+    standing,
+)
+from tests.gated import ISSUER, PUBLIC, RESOURCE, TOOLS_LIST, Gated, gated, plain_issuer
 
 JSON = json.dumps(TOOLS_LIST).encode()
 DOCUMENT = "/.well-known/oauth-protected-resource/mcp"
@@ -227,13 +240,12 @@ async def upgrade(door: Gated, path: str, fields: Fields) -> list[str]:
     scope = {"type": "websocket", "path": path, "raw_path": path.encode(), "headers": headers, "query_string": b""}
     sent: list[str] = []
 
-    async def receive() -> dict[str, str]:
-        return {"type": "websocket.connect"}
-
     async def send(message: Any) -> None:
         sent.append(message["type"])
 
-    await door.gate({**scope, "subprotocols": [], "root_path": "", "scheme": "ws", "state": {}}, receive, send)
+    await door.gate(
+        {**scope, "subprotocols": [], "root_path": "", "scheme": "ws", "state": {}}, asyncio.Queue().get, send
+    )
     return sent
 
 
@@ -289,3 +301,57 @@ async def test_preflight_grants_only_what_mcp_uses(asked: bytes) -> None:
         assert answer.status == 204
         assert answer.header("access-control-allow-headers") in {"authorization", ""}
         silent_about_evil(answer)
+
+
+LOOPBACK = "http://127.0.0.1:8000"
+NEIGHBOURS = (
+    *(b"evil.test", b"evil.test:8000", b"localhost.evil.test", b"127.0.0.1.evil.test", b"evil.test@127.0.0.1"),
+    *(b"127.0.0.1@evil.test", b"127.0.0.1:8000:8000", b"localhost:999999", b"[::1", b"::1", b"0.0.0.0", b"0", b"[::]"),
+    *(b"10.0.0.1", b"169.254.169.254", b"192.168.1.1:8000", b"localhost\0", b"localhost\r\nX-Evil: 1", b" localhost"),
+    *(
+        b"2130706433",
+        b"0x7f000001",
+        b"127.1",
+        b"\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1",
+        b"localhost/evil",
+        b"",
+        b"*",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", NEIGHBOURS)
+async def test_page_that_rebinds_its_name_to_a_laptop_is_refused(name: bytes) -> None:
+    async with gated(public_url=LOOPBACK) as door:
+        answer = await ask(door, body=JSON, host=name)
+        assert (answer.status, door.reason) == (421, "host_refused")
+        silent_about_evil(answer)
+        answer = await ask(door, fields=[(b"origin", b"http://" + name)], body=JSON, host=b"127.0.0.1:8000")
+        assert (answer.status, door.reason) == (403, "origin_refused")
+        silent_about_evil(answer)
+
+
+@pytest.mark.parametrize("name", [b"localhost", b"LOCALHOST:1", b"127.0.0.1:8000", b"127.0.0.2", b"[::1]:8000"])
+async def test_every_loopback_name_is_the_laptop_itself(name: bytes) -> None:
+    async with gated(public_url=LOOPBACK) as door:
+        assert (await ask(door, fields=[(b"origin", b"http://" + name.lower())], body=JSON, host=name)).status == 401
+
+
+async def test_token_for_one_resource_opens_no_other() -> None:
+    issuer = plain_issuer()
+    issuer.clock.set(NOW)
+    urls = {path: f"{PUBLIC}{path}" for path in ("/mcp", "/mcp/admin", "/admin")}
+    resources = [{"path": path, "scopes": ["mcp:use"], "subpaths": path == "/mcp"} for path in urls]
+    async with gated(issuer, resources=resources) as door:
+        for named in (*([url] for url in urls.values()), list(urls.values()), [urls["/mcp"], urls["/admin"]]):
+            field = bearer(honest(issuer, claims={"aud": named}))
+            for path, url in urls.items():
+                answer = await ask(door, "POST", path, [field], JSON)
+                assert answer.status == (200 if url in named else 401)
+                if answer.status == 401:
+                    assert f'resource_metadata="{PUBLIC}/.well-known/oauth-protected-resource{path}"' in answer.header(
+                        "www-authenticate"
+                    )
+            for path in ("/mcp/%61dmin", "/mcp/admin/", "/mcp//admin", "/mcp/./admin", "/mcp/x/../admin", "/mcp/x"):
+                owner = urls["/mcp/admin"] if path == "/mcp/%61dmin" else urls["/mcp"]
+                assert (await ask(door, "POST", path, [field], JSON)).status == (200 if owner in named else 401)

@@ -76,6 +76,7 @@ class TestFetching:
         await world.known()
         world.clock.move(0.79 * FRESH)
         assert await world.known()
+        await asyncio.sleep(0)
         assert world.source.fetches == 1
 
     async def test_key_set_is_fetched_ahead_of_its_expiry_without_anybody_waiting(self, world: World) -> None:
@@ -161,9 +162,22 @@ class TestIssuerDown:
         world.source.failure = KeysError("it answers 500")
         with pytest.raises(KeysUnavailable, match="it answers 500") as refusal:
             await world.known()
-        assert 1 <= refusal.value.retry_after <= COOLDOWN + 1
+        assert COOLDOWN < refusal.value.retry_after <= COOLDOWN + 1
         assert not world.set.usable
         assert world.set.failure == "it answers 500"
+
+    async def test_operator_is_told_why_and_what_follows(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        world.source.failure = KeysError("it answers 500")
+        with pytest.raises(KeysUnavailable):
+            await world.known()
+        assert "keys of https://issuer.example: it answers 500; its tokens are answered with 503" in caplog.text
+        world.source.failure = None
+        world.clock.move(COOLDOWN)
+        await world.known()
+        world.source.failure = KeysError("it answers 502")
+        world.clock.move(FRESH)
+        await world.known()
+        assert "it answers 502; the old keys serve" in caplog.text
 
     async def test_issuer_that_is_down_is_asked_once_per_half_minute(self, world: World) -> None:
         world.source.failure = KeysError("down")

@@ -151,7 +151,7 @@ class TestLists:
     @pytest.mark.parametrize(
         "body",
         [
-            pytest.param(b"", id="nothing"),
+            pytest.param(b" ", id="a blank"),
             pytest.param(b'{"result":{"tools":[', id="half of it"),
             pytest.param(b"<html>", id="a page"),
             pytest.param(b'"text"', id="no object"),
@@ -170,6 +170,19 @@ class TestLists:
         assert sent.status == 502
         assert sent.body == b""
         assert sent.complete
+
+    async def test_answer_without_a_body_passes(self) -> None:
+        """A notification is answered with 202 and nothing, which may call itself JSON."""
+        sent = await filtered([], JSON)
+        assert (sent.status, sent.body) == (200, b"")
+
+    async def test_length_is_that_of_what_is_left(self) -> None:
+        length = (b"content-length", b"1000")
+        json_answer = await filtered([response({"tools": [HIDDEN]})], JSON, length)
+        lengths = [value for name, value in json_answer.headers if name == b"content-length"]
+        assert lengths == [b"%d" % len(json_answer.body)]
+        stream = await filtered([event(response({"tools": [HIDDEN]}))], EVENTS, length)
+        assert b"content-length" not in dict(stream.headers)
 
     @pytest.mark.parametrize("content_type", [JSON, EVENTS])
     async def test_compressed_list_is_not_shown(self, content_type: bytes) -> None:

@@ -89,11 +89,11 @@ def message(version: str, method: str, params: Mapping[str, Any] | None = None, 
 def usual_headers(version: str, sent: Any) -> dict[str, str]:
     """The headers that go with a message of a revision."""
     headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-    method = sent.get("method", "") if isinstance(sent, dict) else ""
+    method = str(sent.get("method", "")) if isinstance(sent, dict) else ""
     if version == MODERN:
         headers |= {"MCP-Protocol-Version": version, "Mcp-Method": method}
-        named = sent.get("params", {}).get("uri" if method == "resources/read" else "name")
-        if isinstance(named, str) and method in ("tools/call", "prompts/get", "resources/read"):
+        if method in ("tools/call", "prompts/get", "resources/read"):
+            named = str(sent.get("params", {}).get("uri" if method == "resources/read" else "name", ""))
             headers["Mcp-Name"] = named if named.isascii() and not named.startswith("=?") else encoded(named)
     elif version != "2025-03-26" and method != "initialize":
         headers["MCP-Protocol-Version"] = version

@@ -138,10 +138,8 @@ def messages(response: httpx.Response) -> list[dict[str, Any]]:
 async def next_event(lines: AsyncIterator[str]) -> Event:
     """The next event of a stream that is being read."""
     block: list[str] = []
-    async for line in lines:
-        if not line and any(not kept.startswith(":") for kept in block):
-            break
-        block.append(line)
+    while not block or block[-1] or not any(line and not line.startswith(":") for line in block):
+        block.append(await anext(lines))
     (event,) = events("\n".join(block).strip("\n"))
     return event
 

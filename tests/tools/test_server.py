@@ -14,7 +14,7 @@ import pytest
 from mcp.server.mcpserver import MCPServer
 
 from gateway.lifespan import lifespan_of
-from tests.tools.front import Front, connected, fronted, initialize, messages, modern, request
+from tests.tools.front import Front, call, connected, fronted, initialize, messages, modern, request
 from tools.registry import Needs, Plugin, PluginError, find
 from tools.server import app, check
 
@@ -48,14 +48,14 @@ class TestWaiting:
     async def test_request_that_comes_before_the_tools_are_loaded_waits_for_them(self) -> None:
         slow = Slow()
         async with fronted(app([slow.plugin])) as http:
-            waiting = asyncio.create_task(modern(http, LIST))
+            waiting = asyncio.create_task(modern(http, call("hello")))
             assert await asyncio.to_thread(slow.begun.wait, 10)
             refused = await http.post("/mcp", json=LIST, headers={"x-who": "nobody"})  # does not wait for anything
             assert refused.status_code == 503
             assert not waiting.done()
             slow.let_go.set()
             (answer,) = messages(await waiting)
-            assert [tool["name"] for tool in answer["result"]["tools"]] == ["hello"]
+            assert answer["result"]["content"][0]["text"] == "hello"
 
     async def test_client_that_goes_away_while_it_waits_takes_nobody_with_it(self) -> None:
         slow = Slow()
@@ -238,6 +238,5 @@ class TestLoad:
             assert client.server_info.version == importlib.metadata.version("bearergate")
 
 
-def note_of(day: str) -> str:
+def note_of(day: str) -> None:
     """What was on a day."""
-    return day
