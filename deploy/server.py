@@ -33,6 +33,8 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             sockets.append(socket.create_server((host, port), family=family, backlog=BACKLOG))
+            # Accepted connections inherit it; asyncio's own loop would leave answers waiting 40 ms for an ACK.
+            sockets[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             if error.errno in ABSENT and (sockets or host != hosts[-1]):
                 continue  # a machine without IPv6 still has the other loopback address

@@ -271,6 +271,14 @@ async def test_message_that_cannot_be_told_or_is_forbidden_is_refused(body: byte
         await stopped(door, body, expected)
 
 
+@pytest.mark.parametrize(
+    "name", ["Admin-reset", "ADMIN-RESET", "admin", "xadmin-reset", " admin-reset", "\u0430dmin-reset"]
+)
+async def test_name_that_only_resembles_a_forbidden_one_is_another_tool(name: str) -> None:
+    async with ruled() as door:
+        assert (await send(door, json.dumps(tools_call(name)).encode())).status == 200
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH", "HEAD", "TRACE", "post", "PROPFIND"])
 async def test_forbidden_call_by_another_method_is_refused_too(method: str) -> None:
     async with ruled() as door:

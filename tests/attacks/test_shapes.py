@@ -129,6 +129,9 @@ def spelling_rows() -> Iterator[Any]:
             "a tilde": lambda text: "~" + text[1:],
             "a byte beyond ASCII": lambda text: b"\xff" + text[1:].encode(),
             "full width": lambda text: "\uff41".encode() + text[1:].encode(),
+            "tildes up to a multiple of four": lambda text: text[:8] + "~" * (-len(text) % 4 or 4) + text[8:],
+            "pluses up to a multiple of four": lambda text: text[:8] + "+" * (-len(text) % 4 or 4) + text[8:],
+            "slashes up to a multiple of four": lambda text: text[:8] + "/" * (-len(text) % 4 or 4) + text[8:],
             "hexadecimal": lambda text: base64.urlsafe_b64decode(text + "==").hex() + "z",
             "base64 of it": lambda text: segment(text.encode()) + "!",
         }

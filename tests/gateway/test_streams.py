@@ -305,6 +305,10 @@ class TestEvents:
             ([b"id: 7", b"event: message"], b'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}')
         ]
 
+    async def test_blank_before_the_data_says_nothing(self) -> None:
+        sent = await filtered([b"data:" + response({"tools": [HIDDEN]}) + b"\n\n"], EVENTS)
+        assert read_events(sent.body) == [([], b'{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}')]
+
     @pytest.mark.parametrize("data", [b'{"result":{"tools":[', b'{"result":{"tools":[{}]}}', b'"result"'])
     async def test_event_that_cannot_be_read_is_not_shown(self, data: bytes) -> None:
         sent = await filtered([event(data), event(b"after")], EVENTS)
