@@ -8,6 +8,8 @@ from fnmatch import translate
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from cachetools import LRUCache
+
 from gateway.errors import DeniedByPolicy, InsufficientScope
 from gateway.operation import Kind, Operation, Target
 from gateway.principal import Principal
@@ -46,8 +48,8 @@ class Policy:
             *(rule.scopes for rule, _ in self.rules), self.hierarchy, *self.hierarchy.values()
         )
         self.claim_names = frozenset(name for rule, _ in self.rules for name in rule.claims)
-        self._needs: dict[Target, Needs] = {}
-        self._implied: dict[frozenset[str], frozenset[str]] = {}
+        self._needs: LRUCache[Target, Needs] = LRUCache(MEMO)
+        self._implied: LRUCache[frozenset[str], frozenset[str]] = LRUCache(MEMO)
 
     @property
     def asks_about_operations(self) -> bool:
@@ -86,8 +88,8 @@ class Policy:
 
     def needs(self, target: Target) -> Needs:
         """What a target needs beyond the scopes of the resource: the sum of every rule that fits it."""
-        if target in self._needs:
-            return self._needs[target]
+        if (known := self._needs.get(target)) is not None:
+            return known
         # A template reads its parts out of a URI unescaped, so an escape must not take a URI out of a rule's reach.
         names = {target.name, unquote(target.name)} if target.kind == "resource" else {target.name}
         fitting = [
@@ -97,8 +99,6 @@ class Policy:
         ]
         scopes = frozenset(scope for rule in fitting for scope in rule.scopes)
         needs = Needs(scopes, tuple(rule for rule in fitting if rule.groups or rule.claims))
-        if len(self._needs) >= MEMO:
-            self._needs.clear()
         if len(target.name) <= MEMO_NAME:
             self._needs[target] = needs
         return needs
@@ -107,18 +107,17 @@ class Policy:
         """The scopes granted and all that they imply, transitively; equal sets share one answer."""
         if not self.hierarchy:
             return scopes
-        if scopes not in self._implied:
-            if len(self._implied) >= MEMO:
-                self._implied.clear()
-            found: set[str] = set()
-            open_ends = list(scopes)
-            while open_ends:
-                scope = open_ends.pop()
-                if scope not in found:
-                    found.add(scope)
-                    open_ends.extend(self.hierarchy.get(scope, ()))
-            self._implied[scopes] = frozenset(found)
-        return self._implied[scopes]
+        if (known := self._implied.get(scopes)) is not None:
+            return known
+        found: set[str] = set()
+        open_ends = list(scopes)
+        while open_ends:
+            scope = open_ends.pop()
+            if scope not in found:
+                found.add(scope)
+                open_ends.extend(self.hierarchy.get(scope, ()))
+        self._implied[scopes] = implied = frozenset(found)
+        return implied
 
 
 def _patterns(rule: Rule) -> dict[Kind, list[re.Pattern[str]]]:

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
+from cachetools import LRUCache
 
 from gateway.errors import (
     BadSignature,
@@ -95,8 +96,8 @@ class Verifier:
         self.leeway = leeway
         self.verified = cache if cache is not None else VerifiedTokens()
         self.now = now
-        self._headers: dict[bytes, Header] = {}
-        self._sets: dict[tuple[str, ...], frozenset[str]] = {}
+        self._headers: LRUCache[bytes, Header] = LRUCache(MEMO)
+        self._sets: LRUCache[tuple[str, ...], frozenset[str]] = LRUCache(MEMO)
 
     def remembered(self, token: bytes) -> Principal | None:
         """The principal of a token that was verified lately; costs a hash and a look-up."""
@@ -161,16 +162,13 @@ class Verifier:
     def shared(self, values: list[str]) -> frozenset[str]:
         """One set for all tokens that hold the same scopes or groups: most do, and it is most of a principal."""
         key = tuple(values)
-        if key not in self._sets:
-            if len(self._sets) >= MEMO:
-                self._sets.clear()
-            self._sets[key] = frozenset(key)
-        return self._sets[key]
+        if (known := self._sets.get(key)) is not None:
+            return known
+        self._sets[key] = made = frozenset(key)
+        return made
 
     def remember(self, token: bytes, principal: Principal, signing_input: bytes, header: Header) -> None:
         """Keep what a verified token costs to find out; only verified ones, so that strangers fill no memory."""
-        if len(self._headers) >= MEMO:
-            self._headers.clear()
         self._headers[signing_input[: signing_input.index(b".")]] = header
         self.verified.put(sha256(token).digest(), principal, self.now())
 
