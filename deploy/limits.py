@@ -103,10 +103,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self._waiting = Part.HEAD
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take one field; white space that httptools leaves at its end is no part of it (RFC 9112 §5.1)."""
-        super().on_header(name, value.strip(b" \t"))
-
     def on_headers_complete(self) -> None:
         """A head is complete: the app gets the request, unless the head is too large."""
         self._waiting, self._progress = Part.BODY, True

@@ -37,13 +37,15 @@ from gateway.policy import Policy
 from gateway.principal import Principal
 from gateway.refuse import Answers
 from gateway.settings import ResourceSettings, Settings
-from gateway.streams import EndWithToken, FilterLists, lists_something, with_cors
+from gateway.streams import EndWithToken, FilterLists, completion, lists_something, with_cors
 from gateway.verifier import VerifiedTokens, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from discovery.fetch import Fetch
+
+LISTEN = b"subscriptions/listen"  # the request of 2026-07-28 whose answer is a stream that may wait for ever
 
 
 def build(
@@ -155,7 +157,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Judge one request, in this order; no refusal tells more than the order allows."""
-        fields: list[tuple[bytes, bytes]] = scope["headers"]
+        # Not every server takes off the blanks around a value, as RFC 9110 §5.5 asks.
+        fields = scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = dict(fields)
         origin = headers.get(b"origin")
         principal: Principal | None = None
@@ -172,7 +175,11 @@ class Gate:
             if len(headers) != len(fields):
                 check_single(fields)  # 400
             check_length(headers, self.max_body)  # 413
-            judged = self.policy.asks_about_operations and (scope["method"] == "POST" or has_body(headers))
+            judged = (
+                scope["method"] == "POST" or has_body(headers)
+                if self.policy.asks_about_operations
+                else headers.get(b"mcp-method") == LISTEN  # whose id is needed to end it
+            )
             if judged or b"transfer-encoding" in headers:
                 body = await read_body(receive, self.max_body)  # 413
                 if body is None:
@@ -188,7 +195,7 @@ class Gate:
             return
         self.audit.allowed(principal, scope["method"], asked)
         self.admit(scope, principal)
-        stream = self.stream(scope, headers, principal, send)
+        stream = self.stream(scope, headers, principal, asked, send)
         try:
             await self.app(scope, receive, self.listing(scope, principal, asked, stream))
         finally:
@@ -199,11 +206,16 @@ class Gate:
         scope["state"] = {**self.state, "principal": principal}
         scope["headers"] = [field for field in scope["headers"] if field[0] != b"authorization"]
 
-    def stream(self, scope: Scope, headers: dict[bytes, bytes], principal: Principal, send: Send) -> EndWithToken:
+    def stream(
+        self, scope: Scope, headers: dict[bytes, bytes], principal: Principal, asked: list[Operation], send: Send
+    ) -> EndWithToken:
         """The response, which as an event stream ends with the token; or with the server, if it only waits."""
-        waits = scope["method"] == "GET" or headers.get(b"mcp-method") == b"subscriptions/listen"
+        listens = headers.get(b"mcp-method") == LISTEN
+        waiting = self.waiting if listens or scope["method"] == "GET" else None
         seconds = principal.expires_at + self.leeway - self.now()
-        return EndWithToken(send, seconds, self.waiting if waits else None)
+        if listens and asked and asked[0].method == LISTEN.decode():
+            return EndWithToken(send, seconds, waiting, completion(asked[0].request_id))
+        return EndWithToken(send, seconds, waiting)
 
     def listing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> Send:
         """The response, which as a list shows only what the principal may use."""

@@ -127,9 +127,10 @@ class KeySet:
 
     async def close(self) -> None:
         """End a fetch that is still under way."""
-        if self._flight is not None:
-            self._flight.cancel()
-            await asyncio.wait([self._flight])
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.cancel()
+            await asyncio.wait([flight])
 
     async def _load(self) -> None:
         try:

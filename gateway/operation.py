@@ -154,10 +154,10 @@ def check_mirrored(headers: dict[bytes, bytes], asked: list[Operation]) -> None:
 
 def decode_mirrored(value: bytes | None) -> str | None:
     """The text of a mirrored header: as it stands, or out of `=?base64?…?=`; None where it is not well formed."""
-    if value is None:
+    if value is None or not value.isascii():  # what is not ASCII has to be encoded
         return None
     if not (value.startswith(b"=?base64?") and value.endswith(b"?=")):
-        return value.decode("latin-1")
+        return value.decode()
     encoded = value[len(b"=?base64?") : -len(b"?=")]
     try:
         decoded = binascii.a2b_base64(encoded, strict_mode=True)

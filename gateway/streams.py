@@ -60,12 +60,15 @@ class EndWithToken:
 
     A completed response makes the server report a disconnect to the app, which ends its side in its usual way.
     `waiting` holds the streams that may wait for events for ever; they are ended when the server stops.
+    `farewell` is an event that tells the client of such an end; it is left out where it would cut another one short.
     """
 
-    __slots__ = ("_ended", "_last", "_seconds", "_send", "_timer", "_waiting")
+    __slots__ = ("_between", "_ended", "_farewell", "_last", "_seconds", "_send", "_timer", "_waiting")
 
-    def __init__(self, send: Send, seconds: float, waiting: set[EndWithToken] | None) -> None:
+    def __init__(self, send: Send, seconds: float, waiting: set[EndWithToken] | None, farewell: bytes = b"") -> None:
         self._send = send
+        self._farewell = farewell
+        self._between = True  # two events, not within one
         self._seconds = seconds  # until the stream must end
         self._waiting = waiting
         self._timer: asyncio.TimerHandle | None = None
@@ -82,6 +85,8 @@ class EndWithToken:
                 self._waiting.add(self)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self.close()  # the app ended it
+        elif self._farewell:
+            self._between = message.get("body", b"").endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
         await self._send(message)
 
     def end(self) -> None:
@@ -89,7 +94,8 @@ class EndWithToken:
         if self._ended:
             return
         self._ended = True
-        last = self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        body = self._farewell if self._between else b""
+        last = self._send({"type": "http.response.body", "body": body, "more_body": False})
         self._last = asyncio.ensure_future(last)
 
     def close(self) -> None:
@@ -98,6 +104,13 @@ class EndWithToken:
             self._timer.cancel()
             if self._waiting is not None:
                 self._waiting.discard(self)
+
+
+def completion(request_id: int | str | None) -> bytes:
+    """The event that completes the subscription opened by the request of this id (MCP 2026-07-28, Subscriptions)."""
+    meta = {"io.modelcontextprotocol/subscriptionId": request_id}
+    message = {"jsonrpc": "2.0", "id": request_id, "result": {"resultType": "complete", "_meta": meta}}
+    return b"data: " + msgspec.json.encode(message) + b"\n\n"
 
 
 class FilterLists:

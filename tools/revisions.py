@@ -137,14 +137,18 @@ class Revisions:
             return _Message()  # the SDK says what it lacks of 2026-07-28
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refusal(400, "The body is not valid JSON.", code=PARSE_ERROR) from None
+        request_id = None if message.id is msgspec.UNSET else message.id
         if older:
-            request_id = None if message.id is msgspec.UNSET else message.id
             agreed = (b"", b'"%s"' % headers.get(b"mcp-protocol-version", b""))
             if request_id is not None and message.revision not in agreed:
                 sentence = "MCP-Protocol-Version must say what _meta says: the message is of another revision."
                 raise Refusal(400, sentence, code=HEADER_MISMATCH, request_id=request_id)
             if message.method != "initialize":
                 self._check_session(headers, request_id)
+        elif not all(value.isascii() for name, value in headers.items() if name.startswith(b"mcp-")):
+            # The SDK would take other characters for Latin-1, and another reader for something else.
+            sentence = "Mcp headers hold ASCII alone: write a value that has more in Base64, as the specification says."
+            raise Refusal(400, sentence, code=HEADER_MISMATCH, request_id=request_id)
         return message
 
     def _check_session(self, headers: Headers, request_id: int | str | None = None) -> None:

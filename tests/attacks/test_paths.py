@@ -56,9 +56,9 @@ HOSTS = [
             b"evil.test, gw.example",
             b"evil.test@gw.example",
         ),
-        *(b"gw.example@evil.test", b"gw.example/evil", b"gw.example#evil", b"gw.example?evil", b" gw.example"),
+        *(b"gw.example@evil.test", b"gw.example/evil", b"gw.example#evil", b"gw.example?evil", b"gw. example"),
         *(
-            b"gw.example ",
+            b"gw.example\v",
             b"gw.example\0",
             b"gw.example\r\nX-Evil: 1",
             b"gw\xc2\xadexample",
@@ -307,7 +307,7 @@ LOOPBACK = "http://127.0.0.1:8000"
 NEIGHBOURS = (
     *(b"evil.test", b"evil.test:8000", b"localhost.evil.test", b"127.0.0.1.evil.test", b"evil.test@127.0.0.1"),
     *(b"127.0.0.1@evil.test", b"127.0.0.1:8000:8000", b"localhost:999999", b"[::1", b"::1", b"0.0.0.0", b"0", b"[::]"),
-    *(b"10.0.0.1", b"169.254.169.254", b"192.168.1.1:8000", b"localhost\0", b"localhost\r\nX-Evil: 1", b" localhost"),
+    *(b"10.0.0.1", b"169.254.169.254", b"192.168.1.1:8000", b"localhost\0", b"localhost\r\nX-Evil: 1", b"local host"),
     *(
         b"2130706433",
         b"0x7f000001",

@@ -66,15 +66,16 @@ class Gatekeeping(RuleBasedStateMachine):
         self.learnt = float("-inf")
         self.failing = False  # the last fetch failed
         self.fetches: list[float] = []
+        self.all: list[Token] = []
 
-    @initialize(prompt=st.booleans())
-    def begin(self, *, prompt: bool) -> None:
+    @initialize(target=tokens, fault=st.sampled_from([{}, {}, {}, *FAULTS]))
+    def begin(self, fault: dict[str, Any]) -> Token:
         self.issuer.keys.rotate(ring()[0], self.issuer.keys.id)
-        if not prompt:
-            self.issuer.key_server.status = 500
+        vars(self.issuer.key_server).update(fault)
         self.door = self.loop.run_until_complete(
             self.stack.enter_async_context(gated(self.issuer, monotonic=lambda: self.elapsed))
         )
+        return self.issued(1000, None)
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.stack.aclose())
@@ -88,19 +89,26 @@ class Gatekeeping(RuleBasedStateMachine):
     def published(self) -> set[str | None]:
         return {jwk.get("kid") for jwk in self.issuer.keys.document()["keys"]}
 
+    def issued(self, seconds: int, ahead: int | None) -> Token:
+        begins = self.now + (ahead or 0)  # without `nbf`, it is `iat` that says so
+        changes: dict[str, Any] = {"exp": self.now + seconds} | ({} if ahead is None else {"nbf": begins})
+        token = Token(honest(self.issuer, claims=changes), self.issuer.keys.access, begins, self.now + seconds)
+        self.all.append(token)
+        return token
+
     @rule(
         target=tokens, seconds=st.sampled_from([20, 100, 1000, 100_000]), ahead=st.sampled_from([None, 0, 29, 31, 90])
     )
     def mint(self, seconds: int, ahead: int | None) -> Token:
-        begins = self.now + (ahead or 0)  # without `nbf`, it is `iat` that says so
-        changes: dict[str, Any] = {"exp": self.now + seconds} | ({} if ahead is None else {"nbf": begins})
-        return Token(honest(self.issuer, claims=changes), self.issuer.keys.access, begins, self.now + seconds)
+        return self.issued(seconds, ahead)
 
     @rule(target=tokens, token=tokens, part=st.sampled_from(["payload", "signature"]))
     def forge(self, token: Token, part: Any) -> Token:
         if not token.genuine:
             return token  # the same bit inverted twice would make it a genuine one
-        return Token(flip_bit(token.text, part), token.key, token.begins, token.ends, genuine=False)
+        forged = Token(flip_bit(token.text, part), token.key, token.begins, token.ends, genuine=False)
+        self.all.append(forged)
+        return forged
 
     @rule()
     def rotate(self) -> None:
@@ -135,6 +143,11 @@ class Gatekeeping(RuleBasedStateMachine):
     @rule(token=tokens)
     def request(self, token: Token) -> None:
         self.requests([token])
+
+    @rule(seconds=st.sampled_from([0, 0, 30, 301, 601, 86_401]))
+    def everybody(self, seconds: int) -> None:
+        self.wait(seconds)
+        self.requests(self.all[-8:])
 
     @rule(chosen=st.lists(tokens, min_size=2, max_size=6))
     def requests(self, chosen: list[Token]) -> None:
@@ -193,5 +206,5 @@ class Gatekeeping(RuleBasedStateMachine):
 
 TestGatekeeping = Gatekeeping.TestCase
 TestGatekeeping.settings = settings(
-    max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

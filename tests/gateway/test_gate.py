@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from conformance.issuer import rsa_key
 from gateway.app import build, drain
 from gateway.sources import parse
+from gateway.streams import completion
 from tests.gated import (
     CLIENT,
     INITIALIZE,
@@ -45,6 +46,15 @@ class TestPassing:
             assert principal.scopes == {"mcp:use"}
             assert principal.groups == {"admins"}
             assert b"authorization" not in dict(door.app.scopes[0]["headers"])
+
+    async def test_blanks_around_a_header_say_nothing(self) -> None:
+        """RFC 9110 §5.5; not every server takes them off."""
+        async with gated() as door:
+            scope = post(door.token())
+            scope["headers"] = [(name, b" \t" + value + b" ") for name, value in scope["headers"]]
+            sent: list[Message] = []
+            await door.gate(scope, says({"type": "http.request"}), hears(sent))
+            assert sent[0]["status"] == 200
 
     async def test_everything_else_reaches_the_app_as_it_was_sent(self) -> None:
         """GWP-10."""
@@ -218,6 +228,22 @@ class TestBodies:
             assert (await door.post(door.token(), content=b"no json")).status_code == 200
             assert door.app.bodies == [b"no json"]
 
+    async def test_without_rules_the_app_is_asked_before_the_body_is_there(self) -> None:
+        order: list[str] = []
+        recorder = Recorder()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            order.append(scope["type"])
+            await recorder(scope, receive, send)
+
+        async def receive() -> Message:
+            order.append("body")
+            return {"type": "http.request"}
+
+        async with gated(app=app) as door:
+            await door.gate(post(door.token()), receive, hears([]))
+            assert order == ["lifespan", "http", "body"]
+
     async def test_body_that_was_judged_reaches_the_app_unchanged(self) -> None:
         body = b' {"method" : "tools/call", "params":{"name":"open"}}\n'
         async with gated(resource={"rules": [ADMIN_RULE]}) as door:
@@ -257,11 +283,15 @@ class TestBodies:
     async def test_client_that_goes_away_in_the_middle_reaches_nothing(self) -> None:
         async with gated(resource={"rules": [ADMIN_RULE]}) as door:
             messages: list[Message] = []
-            headers = [(b"host", b"gw.example"), (b"authorization", f"Bearer {door.token()}".encode())]
-            scope = {"type": "http", "method": "POST", "path": "/mcp", "query_string": b"", "headers": headers}
-            await door.gate(scope, says({"type": "http.disconnect"}), hears(messages))
+            await door.gate(post(door.token()), says({"type": "http.disconnect"}), hears(messages))
             assert messages == []
             assert not door.app.scopes
+
+
+def post(token: str) -> dict[str, Any]:
+    """A request as a server hands it over."""
+    headers = [(b"host", b"gw.example"), (b"authorization", f"Bearer {token}".encode())]
+    return {"type": "http", "method": "POST", "path": "/mcp", "query_string": b"", "headers": headers}
 
 
 def says(message: Message) -> Receive:
@@ -325,6 +355,18 @@ class TestPages:
             foreign = await door.client.options("/mcp", headers=asks | {"origin": "https://evil.test"})
             assert foreign.status_code == 403
             assert not door.app.scopes
+
+    @pytest.mark.parametrize(
+        ("method", "fields"),
+        [
+            pytest.param("OPTIONS", {}, id="OPTIONS that asks for no method"),
+            pytest.param("POST", {"access-control-request-method": "POST"}, id="another method that does"),
+        ],
+    )
+    async def test_what_only_looks_like_a_preflight_needs_a_token(self, method: str, fields: dict[str, str]) -> None:
+        async with gated(allowed_origins=[PAGE]) as door:
+            response = await door.client.request(method, "/mcp", headers=fields | {"origin": PAGE})
+            assert response.status_code == 401
 
     async def test_request_without_origin_is_no_page(self) -> None:
         async with gated() as door:
@@ -461,12 +503,25 @@ class TestStreams:
             assert (await waiting).text == "data: 1\n\n"
             drain(door.gate)
 
-    async def test_subscription_of_the_newest_revision_only_waits(self) -> None:
-        async with gated(app=Streaming()) as door:
-            listen = asyncio.create_task(door.post(door.token(), headers={"mcp-method": "subscriptions/listen"}))
+    @pytest.mark.parametrize("rules", [[], [ADMIN_RULE]])
+    async def test_subscription_of_the_newest_revision_only_waits_and_is_told_of_its_end(
+        self, rules: list[Any]
+    ) -> None:
+        fields = {"mcp-protocol-version": "2026-07-28", "mcp-method": "subscriptions/listen"}
+        message = {"jsonrpc": "2.0", "id": "mine", "method": "subscriptions/listen", "params": {"notifications": {}}}
+        async with gated(app=Streaming(), resource={"rules": rules}) as door:
+            listen = asyncio.create_task(door.post(door.token(), message, headers=fields))
             await door.app.opened.wait()
             drain(door.gate)
-            assert (await listen).text == "data: 1\n\n"
+            assert (await listen).content == b"data: 1\n\n" + completion("mine")
+
+    async def test_header_that_says_it_listens_ends_no_call_of_an_older_revision_with_a_completion(self) -> None:
+        async with gated(app=Streaming()) as door:
+            fields = {"mcp-method": "subscriptions/listen"}
+            call = asyncio.create_task(door.post(door.token(), tools_call("slow"), headers=fields))
+            await door.app.opened.wait()
+            drain(door.gate)
+            assert (await call).text == "data: 1\n\n"
 
     async def test_stopping_server_lets_a_call_finish(self) -> None:
         async with gated(app=Streaming()) as door:
@@ -475,6 +530,18 @@ class TestStreams:
             drain(door.gate)
             door.app.let_go.set()
             assert (await call).text == "data: 1\n\ndata: 2\n\n"
+
+    async def test_stream_whose_app_fails_is_forgotten(self) -> None:
+        async def app(scope: Scope, _: Receive, send: Send) -> None:
+            assert scope["type"] == "http"
+            head = [(b"content-type", b"text/event-stream")]
+            await send({"type": "http.response.start", "status": 200, "headers": head})
+            raise OSError("in the middle")
+
+        async with gated(app=app) as door:
+            with pytest.raises(OSError, match="in the middle"):
+                await door.client.get("/mcp", headers={"authorization": f"Bearer {door.token()}"})
+            assert not door.gate.state.gates["/mcp"].waiting
 
     async def test_stream_that_is_over_is_forgotten(self) -> None:
         async with gated(app=Streaming()) as door:

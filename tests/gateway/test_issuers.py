@@ -132,6 +132,16 @@ class TestFetching:
         assert issuer.key_server.hits == 1
         await issuers.close()
 
+    async def test_fetch_under_way_ends_with_the_gate(self) -> None:
+        issuer = plain_issuer()
+        issuer.key_server.hold = anyio.Event()
+        issuers = trusting(issuer)
+        (keys,) = issuers.key_sets.values()
+        keys.take_off()
+        await issuers.close()
+        await keys.refresh()
+        assert not keys.usable
+
     async def test_nothing_is_fetched_after_the_end(self) -> None:
         issuers = trusting(plain_issuer())
         issuers.fetch_ahead()

@@ -246,6 +246,7 @@ class TestMirroredHeaders:
             pytest.param(b"=?base64?w 6k=?=", None, id="a blank within"),
             pytest.param(b"=?base64?_-__?=", None, id="the other alphabet"),
             pytest.param(b"=?base64?/w==?=", None, id="no UTF-8"),
+            pytest.param("é".encode("latin-1"), None, id="beyond ASCII"),
             pytest.param(None, None, id="no header"),
         ],
     )

@@ -108,6 +108,16 @@ class TestTargets:
         policy = Policy([], [Rule(**about, scopes=["s"])])
         assert (policy.needs(Target(kind, name)).scopes == {"s"}) is fits
 
+    @pytest.mark.parametrize("uri", ["s3://payroll/a", "s3://p%61yroll/a", "s3://payroll%2Fa", "s3:%2F%2Fpayroll/a"])
+    def test_escape_does_not_take_a_uri_out_of_a_rules_reach(self, uri: str) -> None:
+        policy = Policy([], [Rule(resources=["s3://payroll/*"], scopes=["s"])])
+        assert not policy.may(principal(), Target("resource", uri))
+
+    def test_escape_in_a_rule_is_compared_to_the_letter(self) -> None:
+        policy = Policy([], [Rule(resources=["s3://a%20b"], tools=["a%62"], scopes=["s"])])
+        assert not policy.may(principal(), Target("resource", "s3://a%20b"))
+        assert policy.may(principal(), Target("tool", "ab"))
+
     def test_rule_is_about_its_own_kind_alone(self) -> None:
         policy = Policy([], [Rule(tools=["*"], scopes=["s"])])
         assert policy.may(principal(), Target("prompt", "x"))

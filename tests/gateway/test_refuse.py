@@ -107,9 +107,11 @@ async def test_keys_that_cannot_be_had_say_when_to_come_back() -> None:
     assert headers["retry-after"] == "7"
 
 
-async def test_body_that_is_too_large_ends_the_connection() -> None:
+async def test_body_that_is_too_large_ends_the_connection_and_nothing_else_does() -> None:
     _, headers, _ = await said(BodyTooLarge("10 bytes"))
     assert headers["connection"] == "close"
+    _, headers, _ = await said(MissingToken("none"))
+    assert "connection" not in headers
 
 
 @pytest.mark.parametrize("refusal", [MissingToken("x"), DeniedByPolicy("x"), InvalidJson("x"), HostRefused("x")])

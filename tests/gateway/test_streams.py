@@ -18,7 +18,15 @@ from gateway.operation import Operation, Target
 from gateway.policy import Policy
 from gateway.principal import Principal
 from gateway.settings import Rule
-from gateway.streams import MAX_HELD, EndWithToken, FilterLists, is_event_stream, lists_something, with_cors
+from gateway.streams import (
+    MAX_HELD,
+    EndWithToken,
+    FilterLists,
+    completion,
+    is_event_stream,
+    lists_something,
+    with_cors,
+)
 
 ALICE = Principal("https://issuer.example", "alice", "c", frozenset({"use"}), frozenset(), 0.0)
 RULES = [Rule(tools=["secret*"], prompts=["secret*"], resources=["s3://secret/*"], scopes=["admin"])]
@@ -381,6 +389,34 @@ class TestEndWithToken:
         assert len(sent.messages) == 2
         stream.close()
         assert not waiting
+
+    @pytest.mark.parametrize(
+        ("pieces", "told"),
+        [
+            pytest.param([], True, id="at the start"),
+            pytest.param([b"data: 1\n\n"], True, id="after an event"),
+            pytest.param([b"data: 1\r\n", b"data: 2\r\n\r\n"], True, id="after another spelling of one"),
+            pytest.param([b"data: 1\n\n", b"data: {"], False, id="never within an event, which it would cut short"),
+        ],
+    )
+    async def test_subscription_is_told_of_its_end(self, pieces: list[bytes], told: bool) -> None:
+        sent = Sent()
+        stream = EndWithToken(sent, 60.0, None, completion("mine"))
+        await stream(start(EVENTS))
+        for piece in pieces:
+            await stream(part(piece))
+        stream.end()
+        await sent.ended.wait()
+        assert sent.body == b"".join(pieces) + (completion("mine") if told else b"")
+        stream.close()
+
+    def test_end_of_a_subscription_is_the_answer_to_its_request(self) -> None:
+        (found,) = read_events(completion(7))
+        assert json.loads(found[1]) == {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "result": {"resultType": "complete", "_meta": {"io.modelcontextprotocol/subscriptionId": 7}},
+        }
 
     async def test_stream_that_does_not_wait_is_left_to_its_token(self) -> None:
         stream = EndWithToken(Sent(), 60.0, None)

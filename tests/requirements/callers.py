@@ -182,7 +182,8 @@ def caller(door: Gated, version: str, user: str = "alice", **claims: Any) -> Cal
 def messages(answer: httpx.Response) -> list[dict[str, Any]]:
     """The JSON-RPC messages of an answer, as JSON or as events."""
     if not answer.headers.get("content-type", "").startswith("text/event-stream"):
-        return [answer.json()]
+        told = answer.json()
+        return told if isinstance(told, list) else [told]
     return [json.loads(event["data"]) for event in events(answer.text) if event.get("data")]
 
 

@@ -43,22 +43,22 @@ EVERY_HEADER = (
 )
 
 
-@pytest.mark.parametrize("origin", FOREIGN)
 @EACH_VERSION
 @requirement("TRN-ORIG-01")
-async def test_foreign_origin_is_refused_on_every_verb(version: str, origin: str) -> None:
+async def test_foreign_origin_is_refused_on_every_verb(version: str) -> None:
     async with guarded(allowed_origins=[APP]) as door:
         client = await caller(door, version).open()
-        page = {"Origin": origin}
-        answers = [
-            await client.post(opening(version), page),
-            await client.call("whoami"),
-            await client.send("GET", page),
-            await client.send("OPTIONS", page),
-            await client.send("OPTIONS", {**page, "Access-Control-Request-Method": "POST", "Authorization": None}),
-            await client.send("DELETE", page),
-        ]
-        assert [answer.status_code for answer in answers] == [403, 200, 403, 403, 403, 403]
+        for origin in FOREIGN:
+            page = {"Origin": origin}
+            answers = [
+                await client.post(opening(version), page),
+                await client.call("whoami"),
+                await client.send("GET", page),
+                await client.send("OPTIONS", page),
+                await client.send("OPTIONS", {**page, "Access-Control-Request-Method": "POST", "Authorization": None}),
+                await client.send("DELETE", page),
+            ]
+            assert [answer.status_code for answer in answers] == [403, 200, 403, 403, 403, 403], origin
 
 
 @EACH_VERSION
@@ -99,7 +99,9 @@ async def test_local_server_is_not_reachable_by_another_address_of_the_machine()
         assert opened.getsockname()[0] == "127.0.0.1"
         with pytest.raises(OSError) as refused:  # noqa: PT011 - which error it is, is looked at below
             await anyio.connect_tcp("127.0.0.2", opened.getsockname()[1])
-        assert errno.errorcode[refused.value.__cause__.errno] == "ECONNREFUSED"  # type: ignore[union-attr, index]
+        cause = refused.value.__cause__
+        assert isinstance(cause, OSError)
+        assert cause.errno in (errno.ECONNREFUSED, errno.EADDRNOTAVAIL)  # the latter where it is no address at all
 
 
 @pytest.mark.parametrize("verb", ["POST", "GET", "DELETE"])

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from conformance.issuer import Client
+from conformance.issuer import Client, Issuer
 from conformance.requirements import requirement
-from tests.gated import CLIENT, ISSUER, RESOURCE, gated
+from tests.gated import CLIENT, ISSUER, RESOURCE, gated, keys
 from tests.requirements.callers import (
     EACH_VERSION,
     EVERY_SCOPE,
@@ -68,19 +68,17 @@ async def machine_token(issuer: httpx.AsyncClient, scope: str) -> str:
 @EACH_VERSION
 @requirement("EXT-CC-01")
 async def test_machine_is_let_in_as_itself_by_the_same_rules(version: str) -> None:
-    async with guarded() as door, httpx.AsyncClient(transport=httpx.ASGITransport(door.issuer.app)) as issuer:
-        door.issuer.add_client(MACHINE)
-        client = await Caller(door.client, version, await machine_token(issuer, " ".join(LOW))).open()
+    issuer = Issuer.plain(
+        ISSUER, scopes=dict.fromkeys(EVERY_SCOPE, ""), resources=[RESOURCE], clients=[MACHINE], keys=keys().copy()
+    )
+    async with guarded(issuer=issuer) as door, httpx.AsyncClient(transport=httpx.ASGITransport(issuer.app)) as http:
+        client = await Caller(door.client, version, await machine_token(http, " ".join(LOW))).open()
         assert "whoami" in names(await client.ask("tools/list"))
         assert text_of(await client.call("whoami")) == f"{ISSUER} None {MACHINE.client_id}"
         assert lacks_scope(await client.call("admin-reset"))
-        issuer_side = door.issuer
         for claims in ({"aud": "https://other.example/mcp"}, {"exp": 1}):
-            refused_token(
-                await client.with_token(issuer_side.token(None, MACHINE.client_id, LOW, RESOURCE, claims=claims)).post(
-                    opening(version)
-                )
-            )
+            damaged = issuer.token(None, MACHINE.client_id, LOW, RESOURCE, claims=claims)
+            refused_token(await client.with_token(damaged).post(opening(version)))
 
 
 @requirement("EXT-CC-01")

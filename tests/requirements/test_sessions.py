@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Any
 
 import anyio
 import httpx
+from starlette.types import Receive, Scope, Send
 
 from conformance.requirements import requirement
+from gateway.app import drain
+from tests.gated import gated
 from tests.requirements.callers import (
     EACH_HANDSHAKE,
     EACH_VERSION,
@@ -123,7 +127,7 @@ async def streamed(http: httpx.AsyncClient, verb: str, **request: Any) -> tuple[
 async def test_get_stream_ends_with_the_token_that_opened_it(version: str) -> None:
     async with guarded(leeway=0) as door, on_socket(door.gate) as http:
         client = await Caller(http, version, token_of(door)).open()
-        brief = client.with_token(token_of(door, exp=door.issuer.clock.now() + 0.5))
+        brief = client.with_token(token_of(door, exp=door.issuer.clock.now() + 0.2))
         answer, took = await streamed(http, "GET", headers=brief.fields({"Accept": "text/event-stream"}, {}))
         assert answer.status_code == 200
         assert took < 1.5
@@ -133,7 +137,7 @@ async def test_get_stream_ends_with_the_token_that_opened_it(version: str) -> No
 @requirement("SES-05")
 async def test_subscription_ends_with_the_token_that_opened_it_and_says_so() -> None:
     async with guarded(leeway=0) as door, on_socket(door.gate) as http:
-        brief = Caller(http, MODERN, token_of(door, exp=door.issuer.clock.now() + 0.5))
+        brief = Caller(http, MODERN, token_of(door, exp=door.issuer.clock.now() + 0.2))
         sent = message(MODERN, "subscriptions/listen", LISTEN, 7)
         fields = brief.fields(usual_headers(MODERN, sent), {})
         answer, took = await streamed(http, "POST", headers=fields, json=sent)
@@ -141,6 +145,51 @@ async def test_subscription_ends_with_the_token_that_opened_it_and_says_so() -> 
         assert took < 1.5
         last = result(answer)
         assert last["_meta"][f"{META}/subscriptionId"] == 7
+
+
+@requirement("SES-05")
+async def test_subscription_that_a_server_ends_when_it_stops_says_so_too() -> None:
+    async with guarded() as door, on_socket(door.gate) as http:
+        client = Caller(http, MODERN, token_of(door))
+        sent = message(MODERN, "subscriptions/listen", LISTEN, 77)
+        fields = client.fields(usual_headers(MODERN, sent), {})
+        with anyio.fail_after(5):
+            async with http.stream("POST", "/mcp", headers=fields, json=sent) as answer:
+                lines = answer.aiter_lines()
+                assert "acknowledged" in [line async for line in _until_data(lines)][-1]
+                drain(door.gate)
+                (last,) = events("\n".join([line async for line in lines]))
+        assert json.loads(last["data"])["id"] == 77
+
+
+class CutShort:
+    """An app that sends an event and a half, and then waits."""
+
+    def __init__(self) -> None:
+        self.sent = anyio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "there is nothing to start"
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send({"type": "http.response.body", "body": b"data: {}\n\n", "more_body": True})
+        await send({"type": "http.response.body", "body": b'data: {"half":', "more_body": True})
+        self.sent.set()
+        await receive()
+
+
+@requirement("SES-05")
+async def test_stream_that_ends_within_an_event_ends_without_another_one() -> None:
+    app = CutShort()
+    async with gated(app=app) as door, on_socket(door.gate) as http:
+        sent = message(MODERN, "subscriptions/listen", LISTEN, 7)
+        client = Caller(http, MODERN, token_of(door))
+        fields = client.fields(usual_headers(MODERN, sent), {})
+        with anyio.fail_after(5):
+            async with http.stream("POST", "/mcp", headers=fields, json=sent) as answer:
+                await app.sent.wait()
+                drain(door.gate)
+                assert await answer.aread() == b'data: {}\n\ndata: {"half":'
 
 
 @EACH_HANDSHAKE

@@ -80,7 +80,7 @@ SHAPES: dict[str, Make] = {
     ),
     "unencoded payload": lambda issuer: honest(issuer, header={"b64": False, "crit": ["b64"]}),
     "nested token": lambda issuer: honest(issuer, header={"cty": "JWT"}, claims=honest(issuer).encode()),
-    "JWE that unpacks to a gigabyte": lambda _: ".".join(
+    "JWE that unpacks to a thousand times its size": lambda _: ".".join(
         [segment(b'{"alg":"dir","enc":"A256GCM","zip":"DEF"}'), "", "eA", segment(zlib.compress(bytes(1 << 20))), "eA"]
     ),
 }
