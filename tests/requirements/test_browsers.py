@@ -50,14 +50,16 @@ async def test_foreign_origin_is_refused_on_every_verb(version: str) -> None:
         client = await caller(door, version).open()
         for origin in FOREIGN:
             page = {"Origin": origin}
-            answers = [
-                await client.post(opening(version), page),
-                await client.call("whoami"),
-                await client.send("GET", page),
-                await client.send("OPTIONS", page),
-                await client.send("OPTIONS", {**page, "Access-Control-Request-Method": "POST", "Authorization": None}),
-                await client.send("DELETE", page),
-            ]
+            asked = {**page, "Access-Control-Request-Method": "POST", "Authorization": None}
+            with anyio.fail_after(5):  # a GET that is let in would wait for events for ever
+                answers = [
+                    await client.post(opening(version), page),
+                    await client.call("whoami"),
+                    await client.send("GET", page),
+                    await client.send("OPTIONS", page),
+                    await client.send("OPTIONS", asked),
+                    await client.send("DELETE", page),
+                ]
             assert [answer.status_code for answer in answers] == [403, 200, 403, 403, 403, 403], origin
 
 

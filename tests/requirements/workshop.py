@@ -71,8 +71,9 @@ class Workshop:
         self.done.append("admin-reset")
         return "reset"
 
-    async def wait(self) -> str:
+    async def wait(self, ctx: Context) -> str:
         """Wait until the test says so."""
+        await ctx.report_progress(1, 2)
         self.started.set()
         try:
             await self.release.wait()
