@@ -178,7 +178,7 @@ class Gate:
             judged = (
                 scope["method"] == "POST" or has_body(headers)
                 if self.policy.asks_about_operations
-                else headers.get(b"mcp-method") == LISTEN  # whose id is needed to end it
+                else scope["method"] == "POST" and headers.get(b"mcp-method") == LISTEN  # its id is needed to end it
             )
             if judged or b"transfer-encoding" in headers:
                 body = await read_body(receive, self.max_body)  # 413

@@ -141,6 +141,17 @@ class Gatekeeping(RuleBasedStateMachine):
         self.issuer.key_server.reset()
         self.issuer.key_server.hits = hits
 
+    @rule(fault=st.sampled_from(FAULTS), seconds=st.sampled_from([0, 601, 86_401]))
+    def everybody_in_an_outage(self, fault: dict[str, Any], seconds: int) -> None:
+        self.break_down(fault)
+        self.everybody(seconds)
+
+    @rule(seconds=st.sampled_from([0, 31, 601]))
+    def everybody_after_a_withdrawal(self, seconds: int) -> None:
+        self.rotate()
+        self.withdraw((self.signing - 1) % len(ring()))
+        self.everybody(seconds)
+
     @rule(token=tokens)
     def request(self, token: Token) -> None:
         self.requests([token])
@@ -154,12 +165,12 @@ class Gatekeeping(RuleBasedStateMachine):
     @rule(chosen=st.lists(tokens, min_size=2, max_size=6))
     def requests(self, chosen: list[Token]) -> None:
         before = self.known if self.elapsed - self.learnt < STALE else set()
-        fresh = self.elapsed - self.learnt < FRESH
+        excused = self.failing or self.elapsed - self.learnt < FRESH
         answers = self.loop.run_until_complete(self.answers(chosen))
         self.note_fetches()
         for token, answer in zip(chosen, answers, strict=True):
-            # Keys that are no longer fresh serve only where there are no others.
-            self.judge(token, answer, before | self.known if fresh or self.failing else self.known)
+            # Keys that are no longer fresh serve only where there were no others.
+            self.judge(token, answer, before | self.known if excused or self.failing else self.known)
 
     async def answers(self, tokens: list[Token]) -> list[httpx.Response]:
         answers = await asyncio.gather(*(present(self.door, token.text) for token in tokens))

@@ -54,6 +54,8 @@ NEEDS_FIXTURE = {
 BAD = ("FAILURE", "WARNING", "SKIPPED")
 # The gate's own business, which the tools leave to it.
 OF_THE_GATE = {"dns-rebinding-protection"}
+# Passes through the gate alone: httptools leaves blanks behind a header's value, and the gate takes them off.
+MENDED = "sep-2243-server-accepts-whitespace-header-value"
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ async def test_every_check_ends_through_the_gate_as_it_does_direct(
         direct = await asyncio.to_thread(check_server, endpoint, revision, tmp_path)
     assert gated.keys() == direct.keys()
     compared = {name: zip_longest(statuses(gated[name]), statuses(direct[name])) for name in gated}
-    changed = {name: [(ours, theirs) for ours, theirs in both if ours != theirs] for name, both in compared.items()}
+    changed = {name: [(a, b) for a, b in both if a != b and (a or b)[0] != MENDED] for name, both in compared.items()}
     assert {name: checks for name, checks in changed.items() if checks and name not in OF_THE_GATE} == {}
 
 

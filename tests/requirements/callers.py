@@ -36,8 +36,6 @@ EVERY_SCOPE = (*LOW, "greetings:many", *ADMIN)
 EACH_VERSION = pytest.mark.parametrize("version", VERSIONS)
 EACH_HANDSHAKE = pytest.mark.parametrize("version", HANDSHAKE)
 
-Headers = Mapping[str, str] | Iterable[tuple[str, str]]
-
 
 @asynccontextmanager
 async def guarded(

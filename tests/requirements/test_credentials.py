@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -201,27 +202,19 @@ async def test_session_does_not_authenticate(version: str) -> None:
 
 
 NESTED = segment(b'{"alg":"RS256","typ":"at+jwt"}') + "." + segment(b'{"iss":' + b"[" * 5000 + b"]" * 5000 + b"}")
+MEBIBYTE = 1024 * 1024
+HUGE = ("a" * 8 * 1024, "a" * 64 * 1024, "." * 64 * 1024, f"{NESTED}.x", "a" * MEBIBYTE)
 
 
-@pytest.mark.parametrize(
-    "token",
-    [
-        pytest.param("a" * 8 * 1024, id="8 KiB"),
-        pytest.param("a" * 64 * 1024, id="64 KiB"),
-        pytest.param("a" * 1024 * 1024, id="1 MiB"),
-        pytest.param("." * 64 * 1024, id="64 KiB of dots"),
-        pytest.param(f"{NESTED}.x", id="deeply nested payload"),
-    ],
-)
 @requirement("RS-CRED-06")
-async def test_oversized_credentials_are_cut_off_early(token: str) -> None:
+async def test_oversized_credentials_are_cut_off_early() -> None:
     async with hops() as (door, ways):
-        for http in ways:
+        for http, token in itertools.product(ways, HUGE):
             with anyio.fail_after(1):
                 try:
                     answer = await http.post("/mcp", headers={"Authorization": f"Bearer {token}"}, content=b"{}")
                 except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError):
-                    assert len(token) >= 1024 * 1024
+                    assert len(token) == MEBIBYTE
                     continue
             assert answer.status_code in (400, 401, 431)
         assert (await caller(door, MODERN).call("greet")).status_code == 200

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import httpx
+import pytest
 from starlette.types import Receive, Scope, Send
 
 from conformance.requirements import requirement
@@ -134,9 +135,10 @@ async def test_get_stream_ends_with_the_token_that_opened_it(version: str) -> No
         assert (await client.call("whoami")).status_code == 200  # the session goes on
 
 
+@pytest.mark.parametrize("resource", [{}, {"rules": []}], ids=["rules", "no rules"])
 @requirement("SES-05")
-async def test_subscription_ends_with_the_token_that_opened_it_and_says_so() -> None:
-    async with guarded(leeway=0) as door, on_socket(door.gate) as http:
+async def test_subscription_ends_with_the_token_that_opened_it_and_says_so(resource: dict[str, Any]) -> None:
+    async with guarded(resource=resource, leeway=0) as door, on_socket(door.gate) as http:
         brief = Caller(http, MODERN, token_of(door, exp=door.issuer.clock.now() + 0.2))
         sent = message(MODERN, "subscriptions/listen", LISTEN, 7)
         fields = brief.fields(usual_headers(MODERN, sent), {})

@@ -103,6 +103,14 @@ async def test_verb_that_is_not_offered_is_a_405_without_effect(version: str, ve
         assert not workshop.done
 
 
+@pytest.mark.parametrize("resource", [{}, {"rules": []}], ids=["rules", "no rules"])
+@requirement("TRN-GET-01")
+async def test_get_that_names_a_method_is_a_get_all_the_same(resource: dict[str, Any]) -> None:
+    async with guarded(resource=resource) as door:
+        named = {"Mcp-Method": "subscriptions/listen"}
+        assert (await caller(door, MODERN).send("GET", named)).status_code == 405
+
+
 @EACH_HANDSHAKE
 @requirement("TRN-GET-01")
 async def test_server_without_sessions_has_no_stream_to_open(version: str) -> None:

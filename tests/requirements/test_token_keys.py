@@ -110,6 +110,18 @@ async def test_new_key_verifies_soon_and_a_withdrawn_one_no_longer_than_the_cach
         refused_token(await present(door, token(issuer, key=old)))
 
 
+@requirement("JWT-KID-03")
+async def test_key_that_is_only_withdrawn_is_believed_no_longer_than_the_cache_lives() -> None:
+    async with gated() as door:
+        issuer = door.issuer
+        assert (await present(door, token(issuer))).status_code == 200
+        issuer.keys.withdraw(issuer.keys.access.kid)
+        issuer.clock.move(COOLDOWN)
+        assert (await present(door, token(issuer))).status_code == 200
+        issuer.clock.move(FRESH - COOLDOWN)
+        refused_token(await present(door, token(issuer)))
+
+
 BROKEN: dict[str, dict[str, Any]] = {
     "redirects": {"redirect_to": "https://evil.test/jwks"},
     "redirects within the issuer": {"redirect_to": f"{ISSUER}/elsewhere"},

@@ -59,11 +59,11 @@ class Workshop:
         server.resource("note://{name}", name="note", description="A note.")(note)
         server.resource("secret://plans", name="plans", description="For few.")(lambda: "the plans")
 
-    def whoami(self) -> str:
+    def whoami(self, ctx: Context) -> str:
         """Who calls."""
         token = get_access_token()
         assert token is not None
-        self.tokens.append(token.token)
+        self.tokens.append(token.token + (ctx.headers or {}).get("authorization", ""))
         return f"{(token.claims or {})['iss']} {token.subject} {token.client_id}"
 
     def admin_reset(self) -> str:
