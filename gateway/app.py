@@ -175,11 +175,7 @@ class Gate:
             if len(headers) != len(fields):
                 check_single(fields)  # 400
             check_length(headers, self.max_body)  # 413
-            judged = (
-                scope["method"] == "POST" or has_body(headers)
-                if self.policy.asks_about_operations
-                else scope["method"] == "POST" and headers.get(b"mcp-method") == LISTEN  # its id is needed to end it
-            )
+            judged = self.judges_body(scope["method"], headers)
             if judged or b"transfer-encoding" in headers:
                 body = await read_body(receive, self.max_body)  # 413
                 if body is None:
@@ -200,6 +196,12 @@ class Gate:
             await self.app(scope, receive, self.listing(scope, principal, asked, stream))
         finally:
             stream.close()
+
+    def judges_body(self, method: str, headers: dict[bytes, bytes]) -> bool:
+        """Whether the body decides something: where rules ask what is called, and where its id ends a subscription."""
+        if self.policy.asks_about_operations:
+            return method == "POST" or has_body(headers)
+        return method == "POST" and headers.get(b"mcp-method") == LISTEN
 
     def admit(self, scope: Scope, principal: Principal) -> None:
         """Give the app the principal and its own state, and take the token out of the headers."""
