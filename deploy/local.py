@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import logging
+import secrets
 import textwrap
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from conformance.issuer import Issuer, Lifetimes, User
+from conformance.issuer import Client, Issuer, Lifetimes, ResourceServer, User
 from deploy.assembly import assemble
 from deploy.output import log_to_stderr, show_decisions
 from deploy.server import listen, run
 from gateway.app import drain
+from gateway.seal import KEY_BYTES
 from gateway.sources import parse
 
 if TYPE_CHECKING:
@@ -20,12 +23,24 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "::1")
 USER = User("alice", "wonderland", groups=("admins",))
-SCOPES = {"greetings:read": "Greet you", "greetings:many": "Greet you several times"}
+CLIENT = "bearergate"  # the facade's own client at the issuer
+POOL = "local_Laptop"
+GRACE = 10  # seconds in which a refresh token that was just exchanged still works, for two refreshes that race
+# What the scopes of the bundled tools allow, in words for the consent page.
+WORDS = {
+    "greetings:read": "Greet you",
+    "greetings:many": "Greet you several times",
+    "bedrock:read": "Read how Bedrock is used",
+    "bedrock:spend": "Read what Bedrock costs",
+    "prompts:read": "Read the prompt library",
+    "prompts:write": "Change the prompt library",
+}
 
 
 def dev(port: int, issuer_port: int, token_seconds: int) -> None:
     """Serve the gate on `port` and the embedded issuer on `issuer_port`, until Ctrl-C.
 
+    The issuer behaves like a Cognito user pool, so clients meet it as they would in production: through the facade.
     `token_seconds` is how long an access token lives.
 
     Raises:
@@ -36,30 +51,60 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
     sockets = listen(LOOPBACK, port)
     issuer_sockets = listen(LOOPBACK, issuer_port)
     port, issuer_port = (opened[0].getsockname()[1] for opened in (sockets, issuer_sockets))
-    settings = laptop_settings(port, issuer_port)
-    resource = settings.url_of(settings.resources[0])
-    issuer = Issuer.plain(
-        settings.issuers[0].issuer,
-        users=[USER],
-        scopes=SCOPES,
-        resources=[resource],
-        lifetimes=Lifetimes(access=token_seconds),
-    )
-    gate = assemble(settings).gate(show_decisions)
-    print(introduction(resource, issuer.url), flush=True)
+    secret = secrets.token_urlsafe(32)
+    assembly = assemble(laptop_settings(port, issuer_port, secret))
+    issuer = embedded_issuer(assembly.settings, secret, token_seconds)
+    gate = assembly.gate(show_decisions)
+    print(introduction(assembly.settings), flush=True)
     both = ByPort(gate, issuer.app, issuer_port)
     run(both, [*sockets, *issuer_sockets], drain=lambda: drain(gate), drain_seconds=5)
 
 
-def laptop_settings(port: int, issuer_port: int) -> Settings:
+def laptop_settings(port: int, issuer_port: int, secret: str) -> Settings:
     """Settings of the gate on a laptop; the issuer's clock is the gate's own, so no leeway is needed."""
+    origin = f"http://localhost:{port}"
+    prefix = f"{origin}/mcp/"  # the resource server's identifier is the resource, as Cognito's binding wants it
     return parse(
         {
-            "public_url": f"http://localhost:{port}",
-            "issuers": [{"issuer": f"http://localhost:{issuer_port}", "token_type": "at+jwt"}],
-            "resources": [{"name": "bearergate on this laptop", "scopes": ["greetings:read"]}],
+            "public_url": origin,
+            "issuers": [
+                {"issuer": f"http://localhost:{issuer_port}/{POOL}", "kind": "cognito", "resource_binding": True}
+            ],
+            "resources": [
+                {
+                    "name": "bearergate on this laptop",
+                    "scopes": [f"{prefix}greetings:read"],
+                    "scope_prefix": prefix,
+                }
+            ],
+            "facade": {
+                "client_id": CLIENT,
+                "client_secret": secret,
+                "kind": "cognito",
+                "scopes": {prefix + scope: words for scope, words in WORDS.items()},
+                # Clients under development have their documents here; everything else here is the person's own too.
+                "insecure_client_document_hosts": ["localhost", "127.0.0.1", "[::1]"],
+            },
+            "seal_keys": [base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()],
             "leeway": 0,
         }
+    )
+
+
+def embedded_issuer(settings: Settings, secret: str, token_seconds: int) -> Issuer:
+    """A user pool that knows the gate as its only client, and every scope that the gate's tools need."""
+    resource = settings.resources[0]
+    needed = {*resource.scopes, *(scope for rule in resource.rules for scope in rule.scopes)}
+    names = [scope.removeprefix(resource.scope_prefix) for scope in sorted(needed)]
+    return Issuer.cognito(
+        settings.issuers[0].issuer.removesuffix(f"/{POOL}"),
+        pool=POOL,
+        resource_servers=[ResourceServer(settings.url_of(resource), {name: WORDS.get(name, name) for name in names})],
+        refresh_rotation=True,
+        refresh_grace=GRACE,
+        users=[USER],
+        clients=[Client(CLIENT, (f"{settings.public_url}/oauth/callback",), secret, "bearergate")],
+        lifetimes=Lifetimes(access=token_seconds),
     )
 
 
@@ -78,13 +123,14 @@ class ByPort:
         await app(scope, receive, send)
 
 
-def introduction(resource: str, issuer: str) -> str:
+def introduction(settings: Settings) -> str:
     """What a person needs to try it: the endpoint, the login, and what to paste into a client."""
+    resource = settings.url_of(settings.resources[0])
     return textwrap.dedent(f"""\
         bearergate guards a demo MCP server on this laptop.
 
           MCP endpoint   {resource}
-          Issuer         {issuer}
+          Issuer         {settings.public_url}, before {settings.issuers[0].issuer}
           Log in as      {USER.name} with the password {USER.password}
 
         Claude Code:  claude mcp add --transport http bearergate {resource}

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from discovery.fetch import Fetch
+    from gateway.facade.routes import Facade
 
 LISTEN = b"subscriptions/listen"  # the request of 2026-07-28 whose answer is a stream that may wait for ever
 
@@ -54,13 +55,15 @@ def build(
     *,
     audit: Write | None = None,
     fetch: Fetch | None = None,
+    strangers: Fetch | None = None,
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Starlette:
     """The gate around MCP servers: `apps` maps each resource's path to the ASGI app that a verified request reaches.
 
     The app finds the caller in `request.state.principal`. `audit` takes the lines of the audit log. Tests hand in
-    `fetch`, where metadata and keys come from, and two clocks in seconds: the wall's and one that never goes back.
+    `fetch`, where metadata and keys come from, `strangers`, where the documents of clients do, and two clocks in
+    seconds: the wall's and one that never goes back.
 
     Raises:
         ValueError: `apps` and the resources of the settings are not the same paths.
@@ -69,6 +72,7 @@ def build(
     if paths != apps.keys():
         raise ValueError(f"the settings name resources at {sorted(paths)}, the apps are for {sorted(apps)}")
     issuers = TrustedIssuers(settings, fetch, monotonic)
+    facade = facade_of(settings, issuers, audit=audit, strangers=strangers, now=now, monotonic=monotonic)
     gates = {
         resource.path: Gate(apps[resource.path], settings, resource, issuers, audit=audit, now=now)
         for resource in settings.resources
@@ -78,6 +82,8 @@ def build(
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(issuers.close)
+            if facade is not None:
+                stack.push_async_callback(facade.close)
             issuers.fetch_ahead()
             for path, gate in gates.items():
                 stack.callback(gate.audit.flush)
@@ -85,7 +91,7 @@ def build(
             yield
 
     app = Starlette(
-        routes=public_routes(settings, issuers),
+        routes=[*public_routes(settings, issuers), *(facade.routes() if facade else [])],
         middleware=[Middleware(Gates, gates=gates)],
         exception_handlers={404: not_found(settings)},
         lifespan=lifespan,
@@ -93,6 +99,26 @@ def build(
     app.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     app.state.gates = gates
     return app
+
+
+def facade_of(
+    settings: Settings,
+    issuers: TrustedIssuers,
+    *,
+    audit: Write | None,
+    strangers: Fetch | None,
+    now: Callable[[], float],
+    monotonic: Callable[[], float],
+) -> Facade | None:
+    """The authorization server of these settings, if they have one; a gate without one does not load it."""
+    if isinstance(settings.facade, str):
+        return None
+    from gateway.facade.routes import Facade  # noqa: PLC0415 - see above
+
+    careful = None if strangers is None else lambda: strangers
+    return Facade(
+        settings, settings.facade, fetch=issuers.fetch, strangers=careful, write=audit, now=now, monotonic=monotonic
+    )
 
 
 def drain(app: Starlette) -> None:

@@ -8,13 +8,17 @@ from itertools import chain
 from urllib.parse import urlsplit
 
 from discovery.resource import InvalidResource, canonical
+from gateway.facade.redirects import InvalidRedirect, check_redirect
 from gateway.keys import FITS
-from gateway.settings import IssuerSettings, ResourceSettings, Settings
+from gateway.seal import seal_keys
+from gateway.secret import InvalidSecret, read_secret
+from gateway.settings import ClientSettings, FacadeSettings, IssuerSettings, ResourceSettings, Settings
 
 SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # RFC 3986 §3.3, without what invites tricks: % and ;
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")  # RFC 9110 §7.2
 ORIGIN = re.compile(rf"https?://{HOST.pattern}", re.IGNORECASE)  # RFC 6454 §6.2
+CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 RESERVED = ("/.well-known", "/healthz", "/readyz", "/oauth", "/authz")  # paths of the gate itself
 
 
@@ -30,6 +34,8 @@ def problems_of(settings: Settings) -> list[str]:
         *_origins(settings.allowed_origins),
         *_hosts("allowed_hosts", settings.allowed_hosts),
         *_hosts("private_hosts", settings.private_hosts),
+        *_seal_keys(settings),
+        *_facade(settings),
     ]
 
 
@@ -138,6 +144,66 @@ def _scopes(where: str, scopes: Iterable[str]) -> Iterator[str]:
             yield f"{where}: {scope!r} is no scope; one has no blanks, quotes or backslashes (RFC 6749 §3.3)"
         elif scope == "offline_access":
             yield f"{where}: offline_access is between clients and the issuer; a resource does not need it, remove it"
+
+
+def _seal_keys(settings: Settings) -> Iterator[str]:
+    if settings.seal_keys and settings.seal_keys_file:
+        yield "seal_keys: also in seal_keys_file; keep one of the two"
+    try:
+        keys = seal_keys(settings)
+    except InvalidSecret as error:
+        yield f"seal_keys{'_file' if settings.seal_keys_file else ''}: {error}"
+        return
+    if not keys and settings.facade != "off":
+        yield "seal_keys: missing; the facade seals what clients carry. Make one with `openssl rand -base64 32`"
+
+
+def _facade(settings: Settings) -> Iterator[str]:
+    facade = settings.facade
+    if isinstance(facade, str):
+        return
+    known = [issuer.issuer for issuer in settings.issuers]
+    if facade.issuer and facade.issuer not in known:
+        yield f"facade.issuer: {facade.issuer} is not among issuers; add it there or correct it"
+    elif not settings.facade_issuer and known:
+        yield "facade.issuer: missing; there are several issuers, name the one that the facade stands before"
+    elif not settings.behind_facade() and settings.resources and known:
+        yield "facade.issuer: no resource takes its tokens; name it in resources[].issuers, or set facade: off"
+    if not facade.client_id:
+        yield "facade.client_id: empty; create a client for the gate at the issuer and name it here"
+    yield from _facade_secret(facade)
+    yield from _hosts("facade.insecure_client_document_hosts", facade.insecure_client_document_hosts)
+    yield from _scopes("facade.scopes", facade.scopes)
+    yield from _clients(facade.clients)
+    if not facade.rate_limit_storage.startswith("async+"):
+        yield "facade.rate_limit_storage: must be async+memory:// or async+redis://…, as the gate waits for nobody"
+
+
+def _facade_secret(facade: FacadeSettings) -> Iterator[str]:
+    if facade.client_secret and facade.client_secret_file:
+        yield "facade.client_secret: also in client_secret_file; keep one of the two"
+    if facade.client_secret_file:
+        try:
+            read_secret(facade.client_secret_file)
+        except InvalidSecret as error:
+            yield f"facade.client_secret_file: {error}"
+
+
+def _clients(clients: list[ClientSettings]) -> Iterator[str]:
+    names = [client.client_id for client in clients]
+    for i, client in enumerate(clients):
+        where = f"facade.clients[{i}]."
+        if CLIENT_ID.fullmatch(client.client_id) is None:
+            yield f"{where}client_id: {client.client_id!r} must be 1 to 100 letters, digits and ._~-"
+        if names.count(client.client_id) > 1:
+            yield f"{where}client_id: {client.client_id} is listed twice; keep one entry"
+        if not client.redirect_uris:
+            yield f"{where}redirect_uris: name at least one"
+        for uri in client.redirect_uris:
+            try:
+                check_redirect(uri, native=True)
+            except InvalidRedirect as error:
+                yield f"{where}redirect_uris: {uri!r}: {error}"
 
 
 def _origins(origins: list[str]) -> Iterator[str]:

@@ -60,10 +60,9 @@ def public_routes(settings: Settings, issuers: TrustedIssuers) -> list[Route]:
 
 def resource_metadata(settings: Settings, resource: ResourceSettings) -> ProtectedResourceMetadata:
     """The RFC 9728 document of a resource: the scopes for basic use, and the issuers whose tokens it takes."""
-    issuers = resource.issuers or [issuer.issuer for issuer in settings.issuers]
     return ProtectedResourceMetadata(
         resource=settings.url_of(resource),
-        authorization_servers=tuple(issuers),
+        authorization_servers=tuple(settings.authorization_servers(resource)),
         scopes_supported=tuple(resource.scopes),
         resource_name=resource.name,
         resource_documentation=resource.documentation,

@@ -73,7 +73,7 @@ class TrustedIssuers:
             from discovery.fetch import FetchError  # noqa: PLC0415 - the gate answers before it fetches
             from discovery.issuer import IssuerError, discover  # noqa: PLC0415
 
-            fetch = self._fetch or self._make_fetch()
+            fetch = self.fetch()
             try:
                 location = issuer.jwks_uri or (await discover(issuer.issuer, fetch)).jwks_uri
                 if not location:
@@ -84,8 +84,11 @@ class TrustedIssuers:
 
         return load
 
-    def _make_fetch(self) -> Fetch:
-        from discovery.fetch import Fetch  # noqa: PLC0415 - see above
+    def fetch(self) -> Fetch:
+        """What reads the documents of issuers: from public addresses, and from hosts that the settings name."""
+        if self._fetch is not None:
+            return self._fetch
+        from discovery.fetch import Fetch  # noqa: PLC0415 - the gate answers before it fetches
 
         # What the settings name is the operator's own choice, wherever it is; what metadata leads to is not.
         named = [url for issuer in self._settings.issuers for url in (issuer.issuer, issuer.jwks_uri) if url]

@@ -93,6 +93,53 @@ class ResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = False
 
 
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A client that is known to the facade beforehand. It is a public client: PKCE protects it, no secret does."""
+
+    client_id: Annotated[str, Meta(description="Its client id, of letters, digits and `._~-`.")]
+    name: Annotated[str, Meta(description="Its name for the person who is asked for consent.")]
+    redirect_uris: Annotated[
+        list[str], Meta(description="Where its logins may end; a loopback address stands for all of its ports.")
+    ]
+
+
+class FacadeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The authorization server that clients see, before an issuer that cannot serve them itself."""
+
+    client_id: Annotated[str, Meta(description="The gate's own client at the issuer.")]
+    client_secret: Annotated[
+        str, Meta(description="Its secret; better in a file. Empty with `client_secret_file` too: a public client.")
+    ] = ""
+    client_secret_file: Annotated[str, Meta(description="File that holds its secret.")] = ""
+    issuer: Annotated[str, Meta(description="The issuer it stands before; the only one of `issuers` when empty.")] = ""
+    kind: Annotated[
+        Literal["auto", "cognito", "entra", "auth0", "okta", "keycloak", "google", "other"],
+        Meta(description="What the issuer does its own way; told from its identifier when `auto`."),
+    ] = "auto"
+    registration: Annotated[bool, Meta(description="Whether clients may register themselves (RFC 7591).")] = True
+    registrations_per_minute: Annotated[
+        int, Meta(ge=1, description="Registrations taken from one address; twenty times as many from all together.")
+    ] = 60
+    rate_limit_storage: Annotated[
+        str,
+        Meta(description="Where registrations are counted: `async+memory://`, or `async+redis://host` for replicas."),
+    ] = "async+memory://"
+    client_documents: Annotated[
+        bool, Meta(description="Whether a client id may be the URL of a client id metadata document.")
+    ] = True
+    insecure_client_document_hosts: Annotated[
+        list[str], Meta(description="Private or loopback hosts that such a document may be fetched from.")
+    ] = []
+    clients: Annotated[list[ClientSettings], Meta(description="Clients known beforehand.")] = []
+    scopes: Annotated[dict[str, str], Meta(description="What scopes allow, in words for the consent page.")] = {}
+    consent_days: Annotated[
+        int, Meta(ge=0, le=365, description="Days a browser remembers a consent; 0 asks every time.")
+    ] = 30
+
+    def __repr__(self) -> str:  # a secret must not come out with a traceback or a log line
+        return f"FacadeSettings(client_id={self.client_id!r}, …)"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that the gate is told."""
 
@@ -103,6 +150,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     resources: Annotated[
         list[ResourceSettings], Meta(description="The protected servers; one at `/mcp` when absent.")
     ] = msgspec.field(default_factory=lambda: [ResourceSettings()])
+    facade: Annotated[
+        FacadeSettings | Literal["off"],
+        Meta(description="The gate as authorization server before an issuer; `off` publishes the issuer itself."),
+    ] = "off"
+    seal_keys: Annotated[
+        list[str],
+        Meta(description="Keys of 32 bytes in Base64 that seal what clients carry: the first seals, all open."),
+    ] = []
+    seal_keys_file: Annotated[str, Meta(description="File that holds them instead, one per line.")] = ""
     scope_hierarchy: Annotated[
         dict[str, list[str]], Meta(description="Which scopes a broader scope implies, transitively.")
     ] = {}
@@ -130,6 +186,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_seconds: Annotated[
         int, Meta(ge=0, description="Seconds that requests under way get to finish after SIGTERM.")
     ] = 30
+
+    def __repr__(self) -> str:  # see FacadeSettings
+        return f"Settings(public_url={self.public_url!r}, …)"
+
+    @property
+    def facade_issuer(self) -> str:
+        """The issuer that the facade stands before; "" where there is none, or it is not said which."""
+        if isinstance(self.facade, str):
+            return ""
+        return self.facade.issuer or (self.issuers[0].issuer if len(self.issuers) == 1 else "")
+
+    def behind_facade(self) -> list[ResourceSettings]:
+        """The resources whose clients log in at the facade."""
+        issuer = self.facade_issuer
+        return [r for r in self.resources if issuer and (not r.issuers or issuer in r.issuers)]
+
+    def authorization_servers(self, resource: ResourceSettings) -> list[str]:
+        """The issuers that clients of a resource are sent to: the facade in place of the issuer behind it."""
+        issuers = resource.issuers or [issuer.issuer for issuer in self.issuers]
+        return [self.public_url if issuer == self.facade_issuer else issuer for issuer in issuers]
 
     def url_of(self, resource: ResourceSettings) -> str:
         """The canonical URI of a resource: what tokens must name, and what clients are told."""

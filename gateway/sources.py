@@ -194,6 +194,11 @@ def convert_field(value: Any, kind: Any, where: str, problems: list[str]) -> Any
             return INVALID
         entries = [convert(entry, item, f"{where}[{i}].", problems) for i, entry in enumerate(value)]
         return INVALID if None in entries else entries
+    structs = (kind for kind in get_args(bare) if isinstance(kind, type) and issubclass(kind, msgspec.Struct))
+    nested = next(structs, None)  # of `SomeSettings | None` and the like
+    if nested is not None and isinstance(value, dict):
+        made = convert(value, nested, f"{where}.", problems)
+        return INVALID if made is None else made
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

@@ -1,0 +1,118 @@
+"""Clients whose id is a URL: the document there describes them (draft-ietf-oauth-client-id-metadata-document).
+
+A stranger chose the URL, so the fetch is guarded in every way `discovery.fetch` knows, and answers are remembered:
+also those that are no good, for a moment, so that nobody can make the gate knock at a stranger's door all day.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from cachetools import TTLCache
+
+from discovery.location import InvalidLocation, Location
+from gateway.facade.client import Client, read_metadata, shown_name
+from gateway.facade.errors import OAuthError
+
+if TYPE_CHECKING:
+    from discovery.fetch import Fetch
+
+MAX_BYTES = 5 * 1024  # §6.6 of the draft
+FRESH = 15 * 60.0  # seconds a document is used
+SOUR = 30.0  # seconds a failure is
+REMEMBERED = 500
+AT_ONCE = 8
+PUBLIC = (None, "none")
+
+
+class ClientDocuments:
+    """Finds such clients. `fetch` is only for these URLs; `now` is a clock that never goes back, in seconds."""
+
+    def __init__(self, fetch: Callable[[], Fetch], now: Callable[[], float] = time.monotonic) -> None:
+        self._make_fetch = fetch
+        self._fetch: Fetch | None = None
+        self._found: TTLCache[str, Client] = TTLCache(REMEMBERED, FRESH, now)
+        self._failed: TTLCache[str, str] = TTLCache(REMEMBERED, SOUR, now)
+        self._under_way: dict[str, asyncio.Task[Client]] = {}
+
+    async def find(self, client_id: str) -> Client:
+        """The client that the document at this URL describes.
+
+        Raises:
+            OAuthError: invalid_client, with a sentence for its developers.
+        """
+        if client_id in self._found:
+            found: Client = self._found[client_id]
+            return found
+        if client_id in self._failed:
+            raise _refused(self._failed[client_id])
+        _check_id(client_id)
+        if client_id not in self._under_way:
+            if len(self._under_way) >= AT_ONCE:
+                raise OAuthError(
+                    "temporarily_unavailable", "Too many apps are being looked up: try again in a moment.", status=503
+                )
+            self._start(client_id)
+        return await asyncio.shield(self._under_way[client_id])
+
+    def _start(self, client_id: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._look_up(client_id))
+        self._under_way[client_id] = task
+
+        def done(finished: asyncio.Task[Client]) -> None:
+            del self._under_way[client_id]
+            if not finished.cancelled():
+                finished.exception()  # whoever waited has it; nobody may have
+
+        task.add_done_callback(done)
+
+    async def _look_up(self, client_id: str) -> Client:
+        from discovery.fetch import FetchError  # noqa: PLC0415 - only clients with a document need it
+
+        self._fetch = self._fetch or self._make_fetch()
+        try:
+            client = described(client_id, await self._fetch.json(client_id, max_bytes=MAX_BYTES))
+        except FetchError as error:
+            sentence = "The app's metadata document cannot be fetched: it must be public, JSON, and not redirected."
+            self._failed[client_id] = sentence
+            raise _refused(sentence, str(error)) from None
+        except OAuthError as error:
+            self._failed[client_id] = error.description
+            raise _refused(error.description) from None
+        self._found[client_id] = client
+        return client
+
+
+def described(client_id: str, document: dict[str, object]) -> Client:
+    """The client that a document describes; raises `OAuthError` for one that breaks a rule of the draft (§4.1)."""
+    if document.get("client_id") != client_id:
+        raise _refused("The app's metadata document is about another client_id than its own URL.")
+    if "client_secret" in document or "client_secret_expires_at" in document:
+        raise _refused("The app's metadata document holds a secret, which everybody can read there.")
+    metadata = read_metadata(document)
+    if metadata.token_endpoint_auth_method not in PUBLIC:
+        raise _refused("The app's metadata document asks for a client authentication that is not offered: use none.")
+    host = Location.of(client_id).authority
+    return Client(
+        client_id=client_id,
+        name=shown_name(metadata.client_name) or host,
+        redirect_uris=tuple(metadata.redirect_uris),
+        described_at=host,
+    )
+
+
+def _check_id(client_id: str) -> None:
+    """A client id that is a URL: https with a path, no user, fragment or dot segments (§3 of the draft)."""
+    try:
+        location = Location.of(client_id)
+    except InvalidLocation as error:
+        raise _refused(f"The app's client_id cannot be used: {error}.") from None
+    if location.scheme != "https" or location.path in ("", "/"):
+        raise _refused("A client_id that is a URL uses https and has a path.")
+
+
+def _refused(sentence: str, detail: str = "") -> OAuthError:
+    return OAuthError("invalid_client", sentence, status=401, detail=detail)

@@ -1,0 +1,109 @@
+"""The registration endpoint (RFC 7591): a client describes itself, and its id is what it said, sealed."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.facade.client import GRANTS, Metadata, read_metadata, shown_name
+from gateway.facade.errors import OAuthError
+from gateway.facade.front import Front, json_answer
+from gateway.facade.parameters import read_body
+from gateway.facade.sealed import CLIENT, Registration
+
+if TYPE_CHECKING:
+    from limits.aio.strategies import FixedWindowRateLimiter
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+ENDPOINT = "/oauth/register"
+ALL_TOGETHER = 20  # times what one address may
+
+
+class Register:
+    """Takes registrations, so many a minute. Nothing is kept of any."""
+
+    def __init__(self, front: Front, per_minute: int, storage: str) -> None:
+        self._front = front
+        self._per_minute = per_minute
+        self._storage = storage
+        self._limiter: FixedWindowRateLimiter | None = None
+
+    async def register(self, request: Request) -> Response:
+        """201 with the client's id and what was made of its metadata, or the exact error (RFC 7591 §3.2)."""
+        front = self._front
+        try:
+            await self._count(request)
+            metadata = read_metadata(await _members(request))
+        except OAuthError as error:
+            return front.tell(error, ENDPOINT)
+        front.note(ENDPOINT, "POST", done="registration", client=shown_name(metadata.client_name))
+        return json_answer(self._answer(metadata), 201)
+
+    def _answer(self, metadata: Metadata) -> dict[str, object]:
+        front, name = self._front, shown_name(metadata.client_name)
+        registration = Registration(redirect_uris=tuple(metadata.redirect_uris), name=name)
+        grants = [grant for grant in GRANTS if metadata.grant_types is None or grant in metadata.grant_types]
+        said: dict[str, object] = {
+            "client_id": front.seal.seal(CLIENT, registration),
+            "client_id_issued_at": int(front.now()),
+            "redirect_uris": metadata.redirect_uris,
+            "grant_types": grants,
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "none",  # whatever was asked: PKCE protects the client, no secret does
+        }
+        if name:
+            said["client_name"] = name
+        if metadata.application_type:
+            said["application_type"] = metadata.application_type
+        return said
+
+    async def _count(self, request: Request) -> None:
+        """Refuse what is too much; first that of all together, so that addresses made up cost no memory."""
+        from limits import RateLimitItemPerMinute  # noqa: PLC0415 - with the first registration, not at start
+        from limits.errors import StorageError  # noqa: PLC0415
+
+        limiter = self._opened()
+        everyone = RateLimitItemPerMinute(self._per_minute * ALL_TOGETHER)
+        one = RateLimitItemPerMinute(self._per_minute)
+        try:
+            allowed = await limiter.hit(everyone, "registration")
+            allowed = allowed and await limiter.hit(one, "registration", _peer(request))
+        except StorageError as error:
+            detail = f"rate_limit_storage cannot be used: {type(error.storage_error).__name__}"
+            sentence = "Registration is out of order: try again in a moment."
+            raise OAuthError("temporarily_unavailable", sentence, status=503, detail=detail) from None
+        if not allowed:
+            raise OAuthError("too_many_requests", "Too many registrations: try again in a minute.", status=429)
+
+    def _opened(self) -> FixedWindowRateLimiter:
+        if self._limiter is None:
+            from limits.aio.strategies import FixedWindowRateLimiter  # noqa: PLC0415 - see _count
+            from limits.storage import storage_from_string  # noqa: PLC0415
+
+            storage = storage_from_string(self._storage, wrap_exceptions=True)
+            self._limiter = FixedWindowRateLimiter(storage)
+        return self._limiter
+
+
+def _peer(request: Request) -> str:
+    """The address that is counted; of IPv6 the network, since one household has 2^64 addresses."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return address.exploded[:19]
+    return host
+
+
+async def _members(request: Request) -> dict[str, object]:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise OAuthError("invalid_client_metadata", "A registration has the content type application/json.")
+    try:
+        return msgspec.json.decode(await read_body(request), type=dict[str, object])
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise OAuthError("invalid_client_metadata", "A registration is one JSON object.") from None

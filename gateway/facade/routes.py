@@ -1,0 +1,157 @@
+"""The facade as routes: put together from the settings, above the gate, open to everyone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
+
+from gateway.audit import Write
+from gateway.facade import metadata
+from gateway.facade.authorize import CONSENT_ENDPOINT, Authorize
+from gateway.facade.authorize import ENDPOINT as AUTHORIZE
+from gateway.facade.browser import Browsers
+from gateway.facade.callback import ENDPOINT as CALLBACK
+from gateway.facade.callback import Callback
+from gateway.facade.client_documents import ClientDocuments
+from gateway.facade.clients import Clients
+from gateway.facade.front import Front, Protected
+from gateway.facade.issuer import Issuer
+from gateway.facade.metadata import Metadata
+from gateway.facade.quirks import quirks_of
+from gateway.facade.registration import ENDPOINT as REGISTER
+from gateway.facade.registration import Register
+from gateway.facade.revocation import ENDPOINT as REVOKE
+from gateway.facade.revocation import Revocation
+from gateway.facade.token import ENDPOINT as TOKEN
+from gateway.facade.token import Token
+from gateway.policy import Policy
+from gateway.seal import Seal, seal_keys
+from gateway.secret import read_secret
+from gateway.settings import FacadeSettings, ResourceSettings, Settings
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from discovery.fetch import Fetch
+    from discovery.issuer import IssuerMetadata
+
+Handler = Callable[["Request"], Awaitable["Response"]]
+
+
+class Facade:
+    """The authorization server that clients see. `close` ends its connections to the issuer.
+
+    `fetch` makes what reads the issuer's metadata, `strangers` what reads the documents of clients.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        facade: FacadeSettings,
+        *,
+        fetch: Callable[[], Fetch],
+        strangers: Callable[[], Fetch] | None = None,
+        write: Write | None = None,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        seal = Seal(seal_keys(settings), now)
+        documents = ClientDocuments(strangers or _careful(facade), monotonic) if facade.client_documents else None
+        issuer_url = settings.facade_issuer
+        resources = {resource.path: _protected(settings, resource) for resource in settings.behind_facade()}
+        self._facade = facade
+        self.front = Front(
+            url=settings.public_url,
+            seal=seal,
+            clients=Clients(facade.clients, seal, documents, registration=facade.registration),
+            issuer=Issuer(facade.client_id, _secret(facade), _discovery(issuer_url, fetch), now=monotonic),
+            issuer_url=issuer_url,
+            quirks=quirks_of(issuer_url, facade.kind),
+            browsers=Browsers(
+                seal,
+                secure=urlsplit(settings.public_url).scheme == "https",
+                consent_days=facade.consent_days,
+                now=now,
+            ),
+            resources=tuple(resources.values()),
+            spelled={
+                spelling: resources[resource.path]
+                for resource in settings.behind_facade()
+                for spelling in (settings.url_of(resource), *resource.aliases)
+            },
+            words=facade.scopes,
+            write=write,
+            now=now,
+        )
+
+    async def close(self) -> None:
+        """End what is open."""
+        await self.front.issuer.close()
+
+    def routes(self) -> list[Route]:
+        """Pages for people, and endpoints that scripts of any origin may call."""
+        front, facade = self.front, self._facade
+        authorize = Authorize(front)
+        document = Metadata(front, registration=facade.registration, documents=facade.client_documents)
+        routes = [
+            Route(AUTHORIZE, authorize.start, methods=["GET"]),
+            Route(CONSENT_ENDPOINT, authorize.decide, methods=["POST"]),
+            Route(CALLBACK, Callback(front).come_back, methods=["GET"]),
+            _open(TOKEN, Token(front).grant, "POST"),
+            _open(REVOKE, Revocation(front).revoke, "POST"),
+            *(_open(path, document.show, "GET") for path in metadata.PATHS),
+        ]
+        if facade.registration:
+            register = Register(front, facade.registrations_per_minute, facade.rate_limit_storage)
+            routes.append(_open(REGISTER, register.register, "POST"))
+        return routes
+
+
+def _open(path: str, handler: Handler, method: str) -> Route:
+    """A route that pages of any origin may call: nothing there goes by cookies or by where a request comes from."""
+    anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=[method], allow_headers=["*"])
+    return Route(path, handler, methods=[method, "OPTIONS"], middleware=[anywhere])
+
+
+def _protected(settings: Settings, resource: ResourceSettings) -> Protected:
+    return Protected(
+        url=settings.url_of(resource),
+        name=resource.name,
+        scopes=tuple(resource.scopes),
+        allowed=Policy(resource.scopes, resource.rules, settings.scope_hierarchy).known,
+    )
+
+
+def _secret(facade: FacadeSettings) -> str:
+    return read_secret(facade.client_secret_file) if facade.client_secret_file else facade.client_secret
+
+
+def _discovery(issuer: str, fetch: Callable[[], Fetch]) -> Callable[[], Awaitable[IssuerMetadata]]:
+    async def find() -> IssuerMetadata:
+        from discovery.issuer import discover  # noqa: PLC0415 - with the first login, not at start
+
+        return await discover(issuer, fetch())
+
+    return find
+
+
+def _careful(facade: FacadeSettings) -> Callable[[], Fetch]:
+    """What fetches strangers' documents: from public addresses only, whatever else the gate may fetch."""
+
+    def make() -> Fetch:
+        from discovery.fetch import Fetch  # noqa: PLC0415 - see above
+
+        return Fetch(allow_hosts=frozenset(_hosts(facade.insecure_client_document_hosts)))
+
+    return make
+
+
+def _hosts(named: Iterable[str]) -> Iterable[str]:
+    return (host.strip("[]") for host in named)
