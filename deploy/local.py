@@ -25,6 +25,8 @@ LOOPBACK = ("127.0.0.1", "::1")
 USER = User("alice", "wonderland", groups=("admins",))
 CLIENT = "bearergate"  # the facade's own client at the issuer
 POOL = "local_Laptop"
+KNOWN = "laptop"  # the id for clients that are told one; they come back to any port of this machine
+REDIRECTS = [f"http://{host}{path}" for host in ("localhost", "127.0.0.1") for path in ("/callback", "/")]
 GRACE = 10  # seconds in which a refresh token that was just exchanged still works, for two refreshes that race
 # What the scopes of the bundled tools allow, in words for the consent page.
 WORDS = {
@@ -81,6 +83,7 @@ def laptop_settings(port: int, issuer_port: int, secret: str) -> Settings:
                 "client_id": CLIENT,
                 "client_secret": secret,
                 "kind": "cognito",
+                "clients": [{"client_id": KNOWN, "name": "An app that was set up by hand", "redirect_uris": REDIRECTS}],
                 "scopes": {prefix + scope: words for scope, words in WORDS.items()},
                 # Clients under development have their documents here; everything else here is the person's own too.
                 "insecure_client_document_hosts": ["localhost", "127.0.0.1", "[::1]"],
@@ -130,8 +133,9 @@ def introduction(settings: Settings) -> str:
         bearergate guards a demo MCP server on this laptop.
 
           MCP endpoint   {resource}
-          Issuer         {settings.public_url}, before {settings.issuers[0].issuer}
+          Issuer         {settings.public_url}  (a facade; behind it {settings.issuers[0].issuer})
           Log in as      {USER.name} with the password {USER.password}
+          Client id      {KNOWN}, for clients that neither register nor have a metadata document
 
         Claude Code:  claude mcp add --transport http bearergate {resource}
         VS Code, in .vscode/mcp.json:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.facade.client import Client
+from gateway.facade.clients import UNKNOWN
 from gateway.facade.errors import OAuthError, Shown
 from gateway.facade.front import Front, leave_for, scopes_for
 from gateway.facade.pages import ConsentPage, consent_page
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 ENDPOINT = "/oauth/authorize"
 CONSENT_ENDPOINT = "/oauth/consent"
 CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")  # SHA-256 in Base64url (RFC 7636 §4.2)
-MAX_STATE = 1024  # characters of a client's state, which travels in ours
-TEXT = re.compile(r"[\x20-\x7E]*")  # RFC 6749 appendix A.5
+MAX_STATE = 1024  # bytes of a client's state, which travels in ours
 START_AGAIN = "Go back to the app and start again."
 
 
@@ -109,7 +109,8 @@ class Authorize:
         try:
             client = await self._front.clients.find(asked.get("client_id"))
         except OAuthError as error:
-            raise Shown(_client_sentence(error), detail=str(error)) from None
+            status = error.status if error.status == 503 else 400
+            raise Shown(_client_sentence(error), status=status, detail=str(error)) from None
         redirect_uri = asked.get("redirect_uri")
         if not redirect_uri and len(client.redirect_uris) == 1:
             redirect_uri = client.redirect_uris[0]  # OAuth 2.1 §4.1.1
@@ -124,8 +125,8 @@ class Authorize:
         """What is asked, once every part of it is allowed; raises `OAuthError`."""
         asked.check_single()
         state = asked.get("state")
-        if len(state) > MAX_STATE or TEXT.fullmatch(state) is None:
-            raise OAuthError("invalid_request", f"state has at most {MAX_STATE} printable ASCII characters.")
+        if len(state.encode()) > MAX_STATE:
+            raise OAuthError("invalid_request", f"state has at most {MAX_STATE} bytes.")
         if asked.get("response_type") != "code":
             given = "unsupported_response_type" if asked.get("response_type") else "invalid_request"
             raise OAuthError(given, "response_type must be code.")
@@ -211,9 +212,9 @@ def read_query(request: Request) -> Parameters:
 
 
 def _client_sentence(error: OAuthError) -> str:
-    if error.status == 503:
-        return error.description
-    return f"{error.description} In the app, remove this server and add it again."
+    if error.description == UNKNOWN:
+        return "The app is not registered here, or not any more. In the app, remove this server and add it again."
+    return error.description
 
 
 def _note(client: Client) -> str:

@@ -14,6 +14,7 @@ from gateway.settings import ClientSettings
 if TYPE_CHECKING:
     from gateway.facade.client_documents import ClientDocuments
 
+UNKNOWN = "This client is not registered here: register it (again)."
 UNNAMED = "An app without a name"
 
 
@@ -61,6 +62,4 @@ class Clients:
 
 
 def _unknown(detail: str) -> OAuthError:
-    return OAuthError(
-        "invalid_client", "This client is not registered here: register it (again).", status=401, detail=detail
-    )
+    return OAuthError("invalid_client", UNKNOWN, status=401, detail=detail)

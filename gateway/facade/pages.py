@@ -84,7 +84,7 @@ def consent_page(page: ConsentPage) -> HTMLResponse:
     wishes = "".join(f"<li>{_wish(words, scope)}</li>\n" for words, scope in page.wishes)
     heading = '<h2 id="wishes">It will be able to</h2>\n<ul aria-labelledby="wishes">'
     allows = f"{heading}\n{wishes}</ul>\n" if wishes else ""
-    body = f"""<h1>Let <strong>{escape(page.client)}</strong> use {escape(page.server)} as you?</h1>
+    body = f"""<h1>Let “{escape(page.client)}” use {escape(page.server)} as you?</h1>
 {alert}{note}{allows}<dl>
 <dt>Server</dt><dd>{escape(page.resource)}</dd>
 <dt>Sends you to</dt><dd><strong>{escape(page.destination)}</strong></dd>

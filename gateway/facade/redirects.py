@@ -94,7 +94,7 @@ def with_parameters(uri: str, parameters: dict[str, str]) -> str:
 def destination(uri: str) -> str:
     """Where a redirect leads, as a person understands it."""
     if LOOPBACK.match(uri):
-        return "an app on this computer"
+        return f"an app on this computer, at {Location.of(uri).authority}"
     if is_native(uri):
         return f"an app on this device that opens {uri.partition(':')[0]}: links"
     return Location.of(uri).authority

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -32,18 +34,24 @@ class Laptop:
 
     process: subprocess.Popen[str]
     endpoint: str
-    issuer: str
+    issuer: str  # that clients see
+    behind: str  # host and port of the issuer behind the facade
     user: str
     password: str
     decisions: list[str]  # what it has printed since: a line for every decision
     reader: threading.Thread  # ends when the process does
 
+    def scopes(self, *names: str) -> set[str]:
+        """Scopes of its tools as its resource server spells them."""
+        return {f"{self.endpoint}/{name}" for name in names}
+
 
 @contextmanager
-def laptop(*options: str) -> Iterator[Laptop]:
+def laptop(*options: str, variables: Mapping[str, str] | None = None) -> Iterator[Laptop]:
     """`bearergate dev` on ports that are free, until the end of the block; it must leave cleanly."""
     command = [sys.executable, "-m", "deploy.cli", "dev", "--port", "0", "--issuer-port", "0", *options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, **(variables or {})}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             said = ""
@@ -58,6 +66,7 @@ def laptop(*options: str) -> Iterator[Laptop]:
                 process,
                 endpoint=found(r"MCP endpoint +(\S+)", said),
                 issuer=found(r"Issuer +(\S+)", said),
+                behind=found(r"behind it http://([^/]+)/", said),
                 user=found(r"Log in as +(\S+)", said),
                 password=found(r"with the password (\S+)", said),
                 decisions=decisions,
@@ -77,17 +86,26 @@ def found(pattern: str, text: str) -> str:
 
 
 async def log_in(authorize_url: str, user: str, password: str) -> dict[str, str]:
-    """What a person's browser brings back from the issuer: the parameters of the redirect."""
+    """What a person's browser brings back to the client: the parameters of the redirect that leads there."""
+    redirect_uri = parse_qs(urlsplit(authorize_url).query)["redirect_uri"][0]
     async with httpx.AsyncClient() as browser:
-        page = await browser.get(authorize_url, follow_redirects=True)
-        action = found(r'action="([^"]+)"', page.text).replace("&amp;", "&")
-        answer = await browser.post(
-            page.url.join(action),
-            data={"username": user, "password": password},
-        )
-    assert answer.status_code in (302, 303), answer.text
-    query = parse_qs(urlsplit(answer.headers["location"]).query)
+        answer = await browser.get(authorize_url)
+        while not (location := answer.headers.get("location", "")).startswith(redirect_uri):
+            if location:
+                answer = await browser.get(answer.url.join(location))
+            else:
+                answer = await fill_in(browser, answer, {"username": user, "password": password, "decision": "approve"})
+    query = parse_qs(urlsplit(location).query)
     return {name: values[0] for name, values in query.items()}
+
+
+async def fill_in(browser: httpx.AsyncClient, page: httpx.Response, words: dict[str, str]) -> httpx.Response:
+    """What comes of the form on a page: hidden fields as they are, and what a person has to say."""
+    assert page.status_code == 200, page.text
+    action = found(r'<form method="post" action="([^"]+)"', page.text)
+    hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))
+    asked = {name: value for name, value in words.items() if f'name="{name}"' in page.text}
+    return await browser.post(page.url.join(unescape(action)), data={**hidden, **asked})
 
 
 @dataclass
@@ -119,7 +137,7 @@ class Person:
     storage: Storage = field(default_factory=Storage)
     logins: list[str] = field(default_factory=list)  # the authorization URLs the client opened
 
-    def provider(self, endpoint: str, scope: str | None = None) -> OAuthClientProvider:
+    def provider(self, endpoint: str, scope: str | None = None, document: str | None = None) -> OAuthClientProvider:
         """The SDK's own OAuth client, its browser being this person."""
         back: dict[str, str] = {}
 
@@ -137,12 +155,20 @@ class Person:
             scope=scope,
             token_endpoint_auth_method="none",
         )
-        return OAuthClientProvider(endpoint, metadata, self.storage, open_browser, come_back)
+        return OAuthClientProvider(
+            endpoint, metadata, self.storage, open_browser, come_back, client_metadata_url=document
+        )
 
     @asynccontextmanager
-    async def connected(self, endpoint: str, mode: str, **options: Any) -> AsyncIterator[Client]:
-        """A stock client that is connected: `mode` is the SDK's, `legacy` or a revision."""
-        async with httpx2.AsyncClient(auth=self.provider(endpoint), timeout=30) as http:
+    async def connected(
+        self, endpoint: str, mode: str, document: str | None = None, **options: Any
+    ) -> AsyncIterator[Client]:
+        """A stock client that is connected: `mode` is the SDK's, `legacy` or a revision.
+
+        `document` is the URL of its metadata document; without one it registers itself, unless the storage says
+        which client it is.
+        """
+        async with httpx2.AsyncClient(auth=self.provider(endpoint, document=document), timeout=30) as http:
             transport = streamable_http_client(endpoint, http_client=http)
             async with Client(transport, mode=mode, **options) as client:
                 yield client

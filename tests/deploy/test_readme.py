@@ -50,7 +50,7 @@ def test_first_command_runs_the_gate_on_a_clean_checkout(tmp_path: Path) -> None
                 said += line
             refused = httpx.post(found(r"MCP endpoint +(\S+)", said))
             assert refused.status_code == 401
-            assert refused.headers["www-authenticate"].startswith('Bearer scope="greetings:read", resource_metadata=')
+            assert refused.headers["www-authenticate"].startswith('Bearer scope="http://localhost:')
         finally:
             subprocess.run(["pkill", "-TERM", "-P", str(process.pid)], check=False)
             process.send_signal(signal.SIGTERM)

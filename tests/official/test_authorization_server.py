@@ -1,4 +1,4 @@
-"""The official suite's authorization scenarios against the issuer of `bearergate dev`, its login form filled in."""
+"""The official suite's authorization scenarios against the facade of `bearergate dev`: consent and login included."""
 
 from __future__ import annotations
 

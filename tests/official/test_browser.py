@@ -1,4 +1,4 @@
-"""A real browser at the login page: by keyboard alone, without JavaScript, light and dark, wide and narrow."""
+"""A real browser at the consent and login pages: by keyboard alone, without JavaScript, light, dark and narrow."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class App:
             "code_challenge": s256(VERIFIER),
             "code_challenge_method": "S256",
             "resource": self.endpoint,
-            "scope": "greetings:read greetings:many",
+            "scope": f"{self.endpoint}/greetings:read {self.endpoint}/greetings:many",
         }
         return f"{self.registered.authorization_endpoint}?{urlencode(asked)}"
 
@@ -104,6 +104,10 @@ async def browse(program: str, steps: Sequence[Step], *, dark: bool = False, wid
     return seen
 
 
+QUESTION = f"Let “{NAME}” use bearergate on this laptop as you?"
+AGREE: Sequence[Step] = (("press", "Tab"), ("press", "Tab"), ("press", "Enter"))
+
+
 def look(name: str) -> Step:
     return ("look", str(SCREENSHOTS / f"{name}.png"))
 
@@ -114,6 +118,9 @@ async def test_person_logs_in_by_keyboard_without_javascript(running: Laptop, pr
     async with app(running) as client:
         steps = [
             ("open", client.url),
+            ("expect", "heading", QUESTION),
+            look(f"consent-{scheme}"),
+            *AGREE,
             ("expect", "heading", "Sign in"),
             look(f"login-{scheme}"),
             ("focused", "User name"),
@@ -129,10 +136,10 @@ async def test_person_logs_in_by_keyboard_without_javascript(running: Laptop, pr
         assert (brought["state"], brought["iss"]) == (STATE, running.issuer)
         answer = await client.token(brought["code"])
         assert answer.status_code == 200
-        assert set(answer.json()["scope"].split()) == {"greetings:read", "greetings:many"}
+        assert set(answer.json()["scope"].split()) == running.scopes("greetings:read", "greetings:many")
     assert seen["console"] == []
     origins = {urlsplit(url).netloc for url in seen["asked"] if not url.endswith("/favicon.ico")}
-    assert origins == {urlsplit(running.issuer).netloc, urlsplit(client.callback).netloc}
+    assert origins == {urlsplit(running.issuer).netloc, running.behind, urlsplit(client.callback).netloc}
 
 
 @pytest.mark.parametrize("dark", [pytest.param(False, id="light"), pytest.param(True, id="dark")])
@@ -140,6 +147,8 @@ async def test_person_who_mistypes_hears_of_it_and_goes_on(running: Laptop, prog
     async with app(running) as client:
         steps = [
             ("open", client.url),
+            ("expect", "heading", QUESTION),
+            *AGREE,
             ("focused", "User name"),
             ("type", running.user),
             ("press", "Tab"),
@@ -161,6 +170,8 @@ async def test_person_who_cancels_is_sent_back_without_a_code(running: Laptop, p
     async with app(running) as client:
         steps = [
             ("open", client.url),
+            ("expect", "heading", QUESTION),
+            *AGREE,
             ("focused", "User name"),
             look("login-phone"),
             ("press", "Tab"),
@@ -173,6 +184,41 @@ async def test_person_who_cancels_is_sent_back_without_a_code(running: Laptop, p
         brought = await client.brought()
         assert "code" not in brought
         assert (brought["error"], brought["state"], brought["iss"]) == ("access_denied", STATE, running.issuer)
+
+
+async def test_person_who_does_not_agree_is_sent_back_without_a_login(running: Laptop, program: str) -> None:
+    async with app(running) as client:
+        steps = [
+            ("open", client.url),
+            ("expect", "heading", QUESTION),
+            look("consent-phone"),
+            ("press", "Tab"),
+            ("press", "Enter"),
+            ("arrive", client.callback),
+        ]
+        seen = await browse(program, steps, width=360)
+        brought = await client.brought()
+        assert (brought["error"], brought["state"], brought["iss"]) == ("access_denied", STATE, running.issuer)
+    assert running.behind not in {urlsplit(url).netloc for url in seen["asked"]}
+
+
+async def test_person_is_asked_for_consent_once_per_browser_and_client(running: Laptop, program: str) -> None:
+    async with app(running) as client:
+        steps = [
+            ("open", client.url),
+            ("expect", "heading", QUESTION),
+            *AGREE,
+            ("focused", "User name"),
+            ("open", client.url),
+            ("focused", "User name"),  # at once
+            ("type", running.user),
+            ("press", "Tab"),
+            ("type", running.password),
+            ("press", "Enter"),
+            ("arrive", client.callback),
+        ]
+        await browse(program, steps)
+        assert "code" in await client.brought()
 
 
 async def test_person_at_an_address_that_is_no_request_is_told_so(running: Laptop, program: str) -> None:

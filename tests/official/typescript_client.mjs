@@ -1,10 +1,11 @@
 // A person at a client built on the official TypeScript SDK: connects, logs in when asked to, calls, steps up.
-// Its one argument is JSON: generation (1 or 2) of the SDK, revision of MCP or auto, endpoint, user and password.
+// Its one argument is JSON: generation (1 or 2) of the SDK, revision of MCP or auto, endpoint, user and password;
+// clientId where it is known beforehand, document where a client id metadata document has it: else it registers.
 // It prints what it saw as one line of JSON.
 
 import { randomUUID } from 'node:crypto';
 
-const { generation, revision, endpoint, user, password } = JSON.parse(process.argv[2]);
+const { generation, revision, endpoint, user, password, clientId, document } = JSON.parse(process.argv[2]);
 
 const sdk =
   generation === 1
@@ -26,7 +27,8 @@ class Provider {
   logins = []; // the parameters of every authorization request
   back = undefined; // what the last redirect brought
   #state = randomUUID();
-  #kept = {};
+  #kept = clientId ? { client: { client_id: clientId } } : {};
+  clientMetadataUrl = document;
 
   state = () => this.#state;
   clientInformation = () => this.#kept.client;
@@ -38,12 +40,37 @@ class Provider {
 
   async redirectToAuthorization(url) {
     this.logins.push(Object.fromEntries(url.searchParams));
-    const page = await fetch(url);
-    const action = (await page.text()).match(/action="([^"]+)"/)[1].replaceAll('&amp;', '&');
-    const form = new URLSearchParams({ username: user, password });
-    const answer = await fetch(new URL(action, page.url), { method: 'POST', body: form, redirect: 'manual' });
-    this.back = new URL(answer.headers.get('location')).searchParams;
+    this.back = await logIn(url);
     if (this.back.get('state') !== this.#state) throw new Error('the redirect brought another state');
+  }
+}
+
+/** What a browser brings back that fills in every form on its way: the parameters of the last redirect. */
+async function logIn(url) {
+  const home = url.searchParams.get('redirect_uri');
+  const cookies = new Map();
+  const ask = async (to, body) => {
+    const headers = { cookie: [...cookies].map((pair) => pair.join('=')).join('; ') };
+    const answer = await fetch(to, { method: body ? 'POST' : 'GET', body, headers, redirect: 'manual' });
+    for (const cookie of answer.headers.getSetCookie()) cookies.set(...cookie.split(';')[0].split(/=(.*)/s, 2));
+    return answer;
+  };
+  let answer = await ask(url);
+  for (;;) {
+    const location = answer.headers.get('location');
+    if (location?.startsWith(home)) return new URL(location).searchParams;
+    if (location) {
+      answer = await ask(new URL(location, answer.url));
+    } else {
+      const page = await answer.text();
+      const [, action] = page.match(/<form method="post" action="([^"]+)"/);
+      const form = new URLSearchParams();
+      for (const [, name, value] of page.matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g))
+        form.set(name, value);
+      for (const [name, value] of Object.entries({ username: user, password, decision: 'approve' }))
+        if (page.includes(`name="${name}"`)) form.set(name, value);
+      answer = await ask(new URL(action.replaceAll('&amp;', '&'), answer.url), form);
+    }
   }
 }
 
