@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+
 from deploy.assembly import assemble
 from deploy.output import audit_writer, log_to_stderr
 from deploy.server import listen, run
 from gateway.app import drain
 from gateway.settings import Settings
+
+
+def warn_of_insecure_options(settings: Settings) -> None:
+    """Say at every start which protection the settings have switched off."""
+    if not isinstance(settings.facade, str) and settings.facade.insecure_client_document_hosts:
+        hosts = ", ".join(settings.facade.insecure_client_document_hosts)
+        logging.getLogger("bearergate").warning(
+            "INSECURE: facade.insecure_client_document_hosts lets strangers have documents fetched from %s", hosts
+        )
 
 
 def serve(settings: Settings) -> None:
@@ -18,5 +29,6 @@ def serve(settings: Settings) -> None:
         CannotWriteError: the audit log cannot be opened.
     """
     log_to_stderr(as_json=True)
+    warn_of_insecure_options(settings)
     gate = assemble(settings).gate(audit_writer(settings.audit_log))
     run(gate, listen([settings.host], settings.port), drain=lambda: drain(gate), drain_seconds=settings.drain_seconds)

@@ -10,8 +10,10 @@ from discovery.metadata import NAME
 from discovery.resource import well_known_url
 from gateway.documents import resource_metadata
 from gateway.errors import MissingToken
+from gateway.facade.quirks import quirks_of
 from gateway.refuse import Answers
-from gateway.settings import IssuerSettings, ResourceSettings, Rule, Settings, json_schema
+from gateway.seal import seal_keys
+from gateway.settings import FacadeSettings, IssuerSettings, ResourceSettings, Rule, Settings, json_schema
 from tools.server import check as check_plugins
 
 
@@ -31,6 +33,8 @@ def print_report(settings: Settings) -> None:
         check_plugins(plugins)
     for issuer in assembly.settings.issuers:
         print("\n".join(issuer_lines(issuer)), end="\n\n")
+    if not isinstance(assembly.settings.facade, str):
+        print("\n".join(facade_lines(assembly.settings, assembly.settings.facade)), end="\n\n")
     for resource in assembly.settings.resources:
         print("\n".join(resource_lines(assembly.settings, resource)), end="\n\n")
     print("These settings are good to serve.")
@@ -45,6 +49,25 @@ def issuer_lines(issuer: IssuerSettings) -> Iterator[str]:
         yield f"  audience    `aud` is the resource; without it, clients {', '.join(issuer.client_ids)}"
     else:
         yield "  audience    `aud` is the resource"
+
+
+def facade_lines(settings: Settings, facade: FacadeSettings) -> Iterator[str]:
+    """The facade: what to register at the issuer, and how clients may become known."""
+    ways = ["registration"] * facade.registration + ["metadata documents"] * facade.client_documents
+    ways += [client.client_id for client in facade.clients]
+    yield f"Facade {settings.public_url} before {settings.facade_issuer}"
+    yield f"  client      {facade.client_id}, {'confidential' if has_secret(facade) else 'public'}"
+    yield f"  callback    {settings.public_url}/oauth/callback"
+    yield f"  kind        {quirks_of(settings.facade_issuer, facade.kind).kind}"
+    yield f"  clients     {', '.join(ways) or 'none: allow registration or metadata documents, or name some'}"
+    yield f"  seal keys   {len(seal_keys(settings))}; the first seals"
+    for host in facade.insecure_client_document_hosts:
+        yield f"  INSECURE    documents of clients may be at {host}"
+
+
+def has_secret(facade: FacadeSettings) -> bool:
+    """Whether the gate's own client has a secret at the issuer."""
+    return bool(facade.client_secret or facade.client_secret_file)
 
 
 def resource_lines(settings: Settings, resource: ResourceSettings) -> Iterator[str]:

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.audit import Decision
 from gateway.errors import Refusal
+from gateway.facade.errors import REMEDIES
 
 
 class NotExplainedError(Exception):
@@ -75,7 +76,7 @@ def in_words(decision: Decision) -> Iterator[str]:
 
 def remedies() -> dict[str, str]:
     """What helps against each reason."""
-    kinds, found = [Refusal], {}
+    kinds, found = [Refusal], dict(REMEDIES)
     while kinds:
         kind = kinds.pop()
         kinds += kind.__subclasses__()

@@ -53,7 +53,9 @@ def show_decisions(lines: bytes) -> None:
     for line in lines.splitlines():
         decision = _decision(line)
         what = " ".join(part for part in (decision.method, decision.operation, decision.target) if part)
-        if decision.decision == "allowed":
+        if decision.decision == "allowed" and not decision.subject:  # a step of a login
+            print(f"  facade   {decision.operation}  {decision.client}".rstrip())
+        elif decision.decision == "allowed":
             print(f"  allowed  {decision.subject}  {what}")
         else:
             print(f"  refused  {decision.status} {decision.reason}  {what}  (id {decision.id})")

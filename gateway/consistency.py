@@ -12,12 +12,13 @@ from gateway.facade.redirects import InvalidRedirect, check_redirect
 from gateway.keys import FITS
 from gateway.seal import seal_keys
 from gateway.secret import InvalidSecret, read_secret
-from gateway.settings import ClientSettings, FacadeSettings, IssuerSettings, ResourceSettings, Settings
+from gateway.settings import ClientSettings, CommandSettings, FacadeSettings, IssuerSettings, ResourceSettings, Settings
 
 SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # RFC 3986 §3.3, without what invites tricks: % and ;
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")  # RFC 9110 §7.2
 ORIGIN = re.compile(rf"https?://{HOST.pattern}", re.IGNORECASE)  # RFC 6454 §6.2
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # POSIX.1 §8.1
 CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
 RESERVED = ("/.well-known", "/healthz", "/readyz", "/oauth", "/authz")  # paths of the gate itself
 
@@ -111,7 +112,25 @@ def _resources(settings: Settings) -> Iterator[str]:
             yield f"{where}documentation: {resource.documentation!r} must be the URL of a page, https://…"
         if "" in resource.aliases:
             yield f"{where}aliases: an entry is empty; remove it"
+        if resource.command is not None:
+            yield from _command(where, resource, resource.command)
         yield from _rules(where, resource)
+
+
+def _command(where: str, resource: ResourceSettings, command: CommandSettings) -> Iterator[str]:
+    if not command.run or not command.run[0]:
+        yield f"{where}command.run: names no program; give it and its arguments as a list"
+    if resource.tools is not None:
+        yield f"{where}command: tools are named as well; give them a resource of their own"
+    if not resource.sessions:
+        yield f"{where}sessions: a command needs them for clients of older revisions; leave it out"
+    for name in (*command.env, *command.inherit):
+        if VARIABLE.fullmatch(name) is None:
+            yield f"{where}command: {name!r} is no name of a variable; one has letters, digits and _ alone"
+        elif name.startswith("BEARERGATE_"):
+            yield f"{where}command: {name} is for the gate alone, as it may be a secret; remove it"
+    if any("\0" in text for text in (*command.run, *command.env.values(), command.directory)):
+        yield f"{where}command: holds a NUL character, which nothing can be told; remove it"
 
 
 def _path(where: str, path: str, paths: list[str]) -> Iterator[str]:
@@ -175,8 +194,6 @@ def _facade(settings: Settings) -> Iterator[str]:
     yield from _hosts("facade.insecure_client_document_hosts", facade.insecure_client_document_hosts)
     yield from _scopes("facade.scopes", facade.scopes)
     yield from _clients(facade.clients)
-    if not facade.rate_limit_storage.startswith("async+"):
-        yield "facade.rate_limit_storage: must be async+memory:// or async+redis://…, as the gate waits for nobody"
 
 
 def _facade_secret(facade: FacadeSettings) -> Iterator[str]:

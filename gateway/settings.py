@@ -69,6 +69,83 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         return self.kind == "cognito" or (self.kind == "auto" and COGNITO.match(self.issuer) is not None)
 
 
+class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gate's own credential at an upstream. The secret itself is in the environment or a file, never here."""
+
+    header: Annotated[str, Meta(description="Header it is sent in.")] = "Authorization"
+    prefix: Annotated[str, Meta(description="What stands before the secret, blank included; empty for a bare key.")] = (
+        "Bearer "
+    )
+    username: Annotated[
+        str, Meta(description="Sends Basic credentials with this name; the secret is the password.")
+    ] = ""
+    variable: Annotated[str, Meta(description="Environment variable that holds the secret.")] = ""
+    file: Annotated[str, Meta(description="File that holds the secret.")] = ""
+
+
+class IdentitySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A short-lived JWT of the gate that tells the upstream who calls."""
+
+    header: Annotated[str, Meta(description="Header it is sent in.")] = "X-Bearergate-Identity"
+    audience: Annotated[str, Meta(description="Its `aud`; the URL of the upstream when empty.")] = ""
+    lifetime: Annotated[int, Meta(ge=10, le=3600, description="Seconds it is valid.")] = 60
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An MCP server behind the gate, reached by HTTP/1.1."""
+
+    url: Annotated[str, Meta(description="Its MCP endpoint, http:// or https://, without a query.")]
+    preserve_host: Annotated[
+        bool, Meta(description="Whether it sees the public `Host`, and the `Origin` of web pages, in place of its own.")
+    ] = False
+    ca_file: Annotated[str, Meta(description="CA certificates its own must be signed by; the system's when empty.")] = (
+        ""
+    )
+    client_certificate_file: Annotated[str, Meta(description="Certificate the gate shows to it, PEM.")] = ""
+    client_key_file: Annotated[str, Meta(description="Private key of that certificate, if in another file.")] = ""
+    credential: Annotated[CredentialSettings | None, Meta(description="The gate's own credential there.")] = None
+    identity: Annotated[IdentitySettings | None, Meta(description="A signed header that says who calls.")] = None
+    connect_seconds: Annotated[float, Meta(gt=0, description="Seconds to connect in, TLS included.")] = 5.0
+    first_byte_seconds: Annotated[float, Meta(gt=0, description="Seconds until an answer begins.")] = 300.0
+    idle_seconds: Annotated[
+        float,
+        Meta(gt=0, description="Seconds between two pieces of an answer; an event stream may be silent for ever."),
+    ] = 60.0
+    keep_alive_seconds: Annotated[
+        float, Meta(ge=0, description="Seconds an unused connection is kept; less than the upstream keeps it.")
+    ] = 4.0
+    detached_seconds: Annotated[
+        float, Meta(ge=0, description="Seconds an answer is still read whose client has gone, in older revisions.")
+    ] = 300.0
+    max_connections: Annotated[int, Meta(ge=1, description="Connections that may be open at once.")] = 10_000
+    max_header_bytes: Annotated[int, Meta(ge=1024, description="Bytes of the headers of a request or an answer.")] = (
+        65_536
+    )
+
+
+class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A local command that is an MCP server on its standard input and output."""
+
+    run: Annotated[list[str], Meta(description="The program and its arguments; no shell reads them.")]
+    env: Annotated[dict[str, str], Meta(description="Variables it gets, on top of a minimal environment.")] = {}
+    inherit: Annotated[
+        list[str], Meta(description="Variables of the gate's own environment it gets too, such as its API key.")
+    ] = []
+    directory: Annotated[str, Meta(description="Folder it runs in; that of the gate when empty.")] = ""
+    shared: Annotated[
+        bool, Meta(description="Whether one process serves everybody; else nobody shares one with anybody.")
+    ] = False
+    max_processes: Annotated[int, Meta(ge=1, description="Processes there may be at once.")] = 32
+    max_processes_each: Annotated[int, Meta(ge=1, description="Processes one principal may have at once.")] = 4
+    idle_seconds: Annotated[
+        float, Meta(gt=0, description="Seconds without a request or an open stream, until a process is stopped.")
+    ] = 1800.0
+    start_seconds: Annotated[float, Meta(gt=0, description="Seconds it may take to answer the first message.")] = 30.0
+
+    def __repr__(self) -> str:  # arguments and variables may be secrets, which must not come out with a traceback
+        return f"CommandSettings(run={self.run[:1]!r}, …)"
+
+
 class ResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One protected MCP server: its path on the public URL, and what it needs."""
 
@@ -82,8 +159,14 @@ class ResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     rules: Annotated[list[Rule], Meta(description="What single tools, prompts and resources need beyond that.")] = []
     issuers: Annotated[list[str], Meta(description="Issuers whose tokens it takes; all of them when empty.")] = []
     aliases: Annotated[list[str], Meta(description="Further values of `aud` that mean this resource.")] = []
+    upstream: Annotated[
+        UpstreamSettings | None, Meta(description="MCP server it is passed on to; the gate's own tools when absent.")
+    ] = None
     tools: Annotated[
         list[str] | None, Meta(description="Tool plugins served by `bearergate serve`; all installed ones when absent.")
+    ] = None
+    command: Annotated[
+        CommandSettings | None, Meta(description="Local MCP server that stands behind it, in place of tools.")
     ] = None
     sessions: Annotated[
         bool, Meta(description="Whether clients of older revisions get sessions; needs one process, or sticky routing.")
@@ -118,12 +201,8 @@ class FacadeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ] = "auto"
     registration: Annotated[bool, Meta(description="Whether clients may register themselves (RFC 7591).")] = True
     registrations_per_minute: Annotated[
-        int, Meta(ge=1, description="Registrations taken from one address; twenty times as many from all together.")
+        int, Meta(ge=1, description="Registrations taken from one address, per process; twenty times that from all.")
     ] = 60
-    rate_limit_storage: Annotated[
-        str,
-        Meta(description="Where registrations are counted: `async+memory://`, or `async+redis://host` for replicas."),
-    ] = "async+memory://"
     client_documents: Annotated[
         bool, Meta(description="Whether a client id may be the URL of a client id metadata document.")
     ] = True
@@ -159,6 +238,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Keys of 32 bytes in Base64 that seal what clients carry: the first seals, all open."),
     ] = []
     seal_keys_file: Annotated[str, Meta(description="File that holds them instead, one per line.")] = ""
+    identity_key_file: Annotated[
+        str,
+        Meta(
+            description="Private keys (PEM; P-256 or Ed25519) that sign `identity`: the first signs, all are published."
+        ),
+    ] = ""
     scope_hierarchy: Annotated[
         dict[str, list[str]], Meta(description="Which scopes a broader scope implies, transitively.")
     ] = {}

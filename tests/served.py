@@ -13,9 +13,9 @@ from deploy.server import listen
 
 
 @asynccontextmanager
-async def served(app: ASGIApp) -> AsyncIterator[str]:
-    """The origin at which the app answers, until the end of the block."""
-    sockets = listen(["127.0.0.1"], 0)
+async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
+    """The origin at which the app answers, until the end of the block; `port` for an app that must know it before."""
+    sockets = listen(["127.0.0.1"], port)
     config = uvicorn.Config(app, lifespan="on", ws="none", log_config=None, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve(sockets))

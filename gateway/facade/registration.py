@@ -25,10 +25,9 @@ ALL_TOGETHER = 20  # times what one address may
 class Register:
     """Takes registrations, so many a minute. Nothing is kept of any."""
 
-    def __init__(self, front: Front, per_minute: int, storage: str) -> None:
+    def __init__(self, front: Front, per_minute: int) -> None:
         self._front = front
         self._per_minute = per_minute
-        self._storage = storage
         self._limiter: FixedWindowRateLimiter | None = None
 
     async def register(self, request: Request) -> Response:
@@ -61,31 +60,22 @@ class Register:
         return said
 
     async def _count(self, request: Request) -> None:
-        """Refuse what is too much; first that of all together, so that addresses made up cost no memory."""
+        """Refuse what is too much; what all together may is looked at first, so that no flood fills the memory."""
         from limits import RateLimitItemPerMinute  # noqa: PLC0415 - with the first registration, not at start
-        from limits.errors import StorageError  # noqa: PLC0415
+        from limits.aio.storage import MemoryStorage  # noqa: PLC0415
+        from limits.aio.strategies import FixedWindowRateLimiter  # noqa: PLC0415
 
-        limiter = self._opened()
+        if self._limiter is None:
+            self._limiter = FixedWindowRateLimiter(MemoryStorage())
         everyone = RateLimitItemPerMinute(self._per_minute * ALL_TOGETHER)
         one = RateLimitItemPerMinute(self._per_minute)
-        try:
-            allowed = await limiter.hit(everyone, "registration")
-            allowed = allowed and await limiter.hit(one, "registration", _peer(request))
-        except StorageError as error:
-            detail = f"rate_limit_storage cannot be used: {type(error.storage_error).__name__}"
-            sentence = "Registration is out of order: try again in a moment."
-            raise OAuthError("temporarily_unavailable", sentence, status=503, detail=detail) from None
+        allowed = (
+            await self._limiter.test(everyone)
+            and await self._limiter.hit(one, _peer(request))
+            and await self._limiter.hit(everyone)
+        )
         if not allowed:
             raise OAuthError("too_many_requests", "Too many registrations: try again in a minute.", status=429)
-
-    def _opened(self) -> FixedWindowRateLimiter:
-        if self._limiter is None:
-            from limits.aio.strategies import FixedWindowRateLimiter  # noqa: PLC0415 - see _count
-            from limits.storage import storage_from_string  # noqa: PLC0415
-
-            storage = storage_from_string(self._storage, wrap_exceptions=True)
-            self._limiter = FixedWindowRateLimiter(storage)
-        return self._limiter
 
 
 def _peer(request: Request) -> str:

@@ -109,7 +109,7 @@ class Facade:
             *(_open(path, document.show, "GET") for path in metadata.PATHS),
         ]
         if facade.registration:
-            register = Register(front, facade.registrations_per_minute, facade.rate_limit_storage)
+            register = Register(front, facade.registrations_per_minute)
             routes.append(_open(REGISTER, register.register, "POST"))
         return routes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import shutil
 import signal
@@ -81,6 +82,9 @@ def test_example_guards_a_strangers_app_in_a_project_with_packages_of_our_names(
 def test_settings_shown_are_good_to_serve(tmp_path: Path, settings: str) -> None:
     assert yaml.safe_load(settings)
     (tmp_path / "bearergate.yaml").write_text(settings)
+    (tmp_path / "secrets").mkdir()  # what the page on the facade tells how to make
+    (tmp_path / "secrets" / "cognito-client").write_text("a secret")
+    (tmp_path / "secrets" / "seal-keys").write_text(base64.b64encode(bytes(range(32))).decode())
     done = bearergate("check", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 

@@ -155,3 +155,13 @@ async def test_stopping_under_load_answers_every_request_that_was_let_through(st
             await asyncio.gather(*asking)
         await asyncio.to_thread(running.reader.join, 20)
     assert sum("allowed" in line for line in running.decisions) == answered + 1  # and the client's own
+
+
+def test_option_that_is_insecure_is_shouted_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("A" * 43)
+    facade = {"client_id": "gate", "insecure_client_document_hosts": ["localhost", "10.0.0.8"]}
+    with serving(tmp_path, facade=facade, seal_keys_file="key"):
+        pass
+    lines = [json.loads(line) for line in (tmp_path / "stderr").read_text().splitlines()]
+    (shouted,) = [line["message"] for line in lines if "INSECURE" in line["message"]]
+    assert shouted.endswith("fetched from localhost, 10.0.0.8")

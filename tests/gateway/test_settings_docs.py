@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import yaml
 
-from gateway.settings import IssuerSettings, ResourceSettings, Rule, Settings
+from gateway.settings import ClientSettings, FacadeSettings, IssuerSettings, ResourceSettings, Rule, Settings
 from gateway.sources import PREFIX, parse
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -21,9 +21,17 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "An issuer": IssuerSettings,
     "A resource": ResourceSettings,
     "A rule": Rule,
+    "The facade": FacadeSettings,
+    "A known client": ClientSettings,
 }
 WORDS = {str: "text", bool: "`true` or `false`", int: "whole number", float: "number", NoneType: "nothing"}
-STRUCTS = {IssuerSettings: "issuer", ResourceSettings: "resource", Rule: "rule"}
+STRUCTS = {
+    IssuerSettings: "issuer",
+    ResourceSettings: "resource",
+    Rule: "rule",
+    FacadeSettings: "facade",
+    ClientSettings: "known client",
+}
 
 
 def kind_of(kind: Any) -> str:
@@ -35,9 +43,11 @@ def kind_of(kind: Any) -> str:
     if origin is list:
         return f"list of {STRUCTS.get(inner[0]) or kind_of(inner[0])}s"
     if origin is dict:
-        return (
-            f"mapping of texts to {'lists of texts' if inner[1] == list[str] else 'texts, whole numbers or booleans'}"
-        )
+        values = {list[str]: "lists of texts", str: "texts"}.get(inner[1], "texts, whole numbers or booleans")
+        return f"mapping of texts to {values}"
+    if struct := next((one for one in inner if one in STRUCTS), None):
+        others = [f" or {kind_of(one)}" for one in inner if one not in (struct, NoneType)]
+        return f"{STRUCTS[struct]}{''.join(others)}"
     if origin is not None:
         return kind_of(next(one for one in inner if one is not NoneType))
     return WORDS[bare] + bounds_of(kind)
