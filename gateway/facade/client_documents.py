@@ -24,7 +24,7 @@ MAX_BYTES = 5 * 1024  # §6.6 of the draft
 FRESH = 15 * 60.0  # seconds a document is used
 SOUR = 30.0  # seconds a failure is
 REMEMBERED = 500
-AT_ONCE = 8
+AT_ONCE = 64  # more than a few, or somebody slow would keep everybody else out
 PUBLIC = (None, "none")
 
 

@@ -91,7 +91,8 @@ class Token:
         said: dict[str, object] = {"access_token": answer.access_token, "token_type": "Bearer"}
         if answer.expires_in is not None:
             said["expires_in"] = answer.expires_in
-        said["scope"] = answer.scope if answer.scope is not None else " ".join(scopes)
+        if granted_scope := answer.scope or " ".join(scopes):
+            said["scope"] = granted_scope
         if answer.refresh_token:
             refresh = Refresh(answer.refresh_token, client, resource, granted or scopes)
             said["refresh_token"] = self._front.seal.seal(REFRESH, refresh)
