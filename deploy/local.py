@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import secrets
 import textwrap
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
         PluginError: an installed tool plugin cannot be used.
     """
     log_to_stderr(as_json=False, level=logging.WARNING)
+    os.environ.setdefault("BEARERGATE_BEDROCK_SAMPLE", "1")  # a report without an AWS account; 0 asks AWS
     sockets = listen(LOOPBACK, port)
     issuer_sockets = listen(LOOPBACK, issuer_port)
     port, issuer_port = (opened[0].getsockname()[1] for opened in (sockets, issuer_sockets))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PREFIX = "BEARERGATE_"
 FILE = f"{PREFIX}FILE"  # names the settings file; not a setting itself
+OF_TOOLS = (f"{PREFIX}BEDROCK_", f"{PREFIX}PROMPTS_")  # the bundled tools read these themselves
 DEFAULT_FILE = "bearergate.yaml"
 MAX_FILE = 1_000_000  # bytes
 INVALID = object()  # stands for a value that could not be read
@@ -53,12 +54,17 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] | None =
     Raises:
         SettingsError: with every problem there is.
     """
-    environment = environment or {}
+    values, problems = values_of(path, environment or {})
+    return parse(values, problems)
+
+
+def values_of(path: str | Path | None, environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """The plain values of a file and the environment, for `parse`, and what is wrong with them already."""
     values = read_file(path or environment.get(FILE) or "", required=bool(path or environment.get(FILE)))
     problems: list[str] = []
     add_cognito(values, environment, problems)
     add_environment(values, environment, problems)
-    return parse(values, problems)
+    return values, problems
 
 
 def parse(values: Mapping[str, Any], problems: list[str] | None = None) -> Settings:
@@ -128,7 +134,7 @@ def add_environment(values: dict[str, Any], environment: Mapping[str, str], prob
     """Put every `BEARERGATE_<KEY>` over the file's value; a name that is no key is a problem."""
     keys = {field.upper(): field for field in Settings.__struct_fields__}
     for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable == FILE:
+        if not variable.startswith(PREFIX) or variable == FILE or variable.startswith(OF_TOOLS):
             continue
         name = variable.removeprefix(PREFIX)
         if name not in keys:
