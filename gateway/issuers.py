@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -31,6 +32,9 @@ class TrustedIssuers:
             issuer.issuer: KeySet(issuer.issuer, issuer.algorithms, self._load(issuer), now=now)
             for issuer in settings.issuers
         }
+        for issuer in settings.issuers:
+            if issuer.jwks_file:
+                self.key_sets[issuer.issuer].begin_with(Path(issuer.jwks_file).read_bytes())
 
     def of(self, resource: ResourceSettings) -> dict[str, TrustedIssuer]:
         """The issuers whose tokens a resource takes, by identifier."""

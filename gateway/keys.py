@@ -84,6 +84,15 @@ class KeySet:
         """Why the last fetch failed, in one sentence safe to show; empty after a success."""
         return self._failure
 
+    def begin_with(self, document: bytes) -> None:
+        """Use a copy of the key set from now on; the first use sends for the issuer's own without waiting.
+
+        Raises:
+            KeysError: it is no key set, or holds no key for these algorithms.
+        """
+        self._keys = read_keys(document, self.algorithms)
+        self._fetched = self._now() - FRESH * AHEAD
+
     def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """The key if it is known and nothing needs to be waited for; sends for new keys ahead of expiry."""
         now = self._now()

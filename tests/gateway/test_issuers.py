@@ -152,9 +152,9 @@ class TestFetching:
         issuers = [{"issuer": "https://login.internal", "jwks_uri": "https://keys.internal/jwks"}]
         settings = parse({"public_url": PUBLIC, "issuers": issuers, "private_hosts": ["mirror.internal"]})
         trusted = TrustedIssuers(settings)
-        fetch = trusted._make_fetch()
+        fetch = trusted.fetch()
         assert fetch.allow_hosts == {"login.internal", "keys.internal", "mirror.internal"}
-        assert trusted._make_fetch().allow_hosts == fetch.allow_hosts
+        assert trusted.fetch().allow_hosts == fetch.allow_hosts
 
 
 class TestTrust:
