@@ -35,7 +35,8 @@ class Needs:
     """The scopes that one tool, prompt or resource needs; none means those of the gate's resource are enough.
 
     A resource template is named by a glob that fits everything the template expands to, since what is read is one
-    expansion: `greeting://people/*` for `greeting://people/{name}`.
+    expansion: `greeting://people/*` for `greeting://people/{name}`. What comes and goes while the server runs is
+    `dynamic`: it needs a glob that fits all there may ever be, and there may be none when the server starts.
 
     Raises:
         ValueError: the kind is no kind, the name is none, or `scopes` are no scopes.
@@ -44,6 +45,7 @@ class Needs:
     kind: Kind
     name: str  # of a tool or prompt, or the URI of a resource; a glob covers several
     scopes: tuple[str, ...] = ()
+    dynamic: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -115,7 +117,7 @@ class Plugin:
                     f"The plugin {self.name} says what the {needs.kind} {needs.name!r} needs, which would be asked "
                     f"for {foreign!r} of another plugin too: rename one, or leave one of the two plugins out."
                 )
-            if not any(needs.covers(kind, name) for kind, name in offers):
+            if not needs.dynamic and not any(needs.covers(kind, name) for kind, name in offers):
                 raise PluginError(
                     f"The plugin {self.name} says what the {needs.kind} {needs.name!r} needs but has none: correct it."
                 )

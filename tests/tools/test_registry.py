@@ -32,7 +32,7 @@ def nothing(_: object) -> None:
 class TestFind:
     def test_every_installed_plugin_by_name(self, install: Install) -> None:
         install("stranger-echo", {"echo": "stranger_echo:plugin"}, {"stranger_echo.py": ECHO})
-        assert [plugin.name for plugin in find()] == ["echo", "greetings"]
+        assert [plugin.name for plugin in find()] == ["bedrock", "echo", "greetings", "prompts"]
 
     def test_named_ones_in_the_order_given_and_once_each(self, install: Install) -> None:
         install("stranger-echo", {"echo": "stranger_echo:plugin"}, {"stranger_echo.py": ECHO})
@@ -48,7 +48,8 @@ class TestFind:
         assert find(["greetings"]) == (greetings,)
 
     def test_name_that_is_not_installed_is_refused_with_those_that_are(self) -> None:
-        with pytest.raises(PluginError, match=r"^No plugin is called nope: install it, or choose among greetings\.$"):
+        said = r"^No plugin is called nope: install it, or choose among bedrock, greetings, prompts\.$"
+        with pytest.raises(PluginError, match=said):
             find(["nope"])
 
     def test_two_of_a_name_are_refused_with_both_distributions(self, install: Install) -> None:
@@ -214,6 +215,12 @@ class TestCovered:
         expected = r"^The plugin mine says what the resource 'r://\*' needs but has none: correct it\.$"
         with pytest.raises(PluginError, match=expected):
             self.plugin.check_covered([("tool", "a")])
+
+    def test_statement_about_what_comes_and_goes_may_be_about_nothing_yet(self) -> None:
+        plugin = Plugin("mine", nothing, [Needs("prompt", "mine.*", ("a:read",), dynamic=True)])
+        plugin.check_covered([], [("prompt", "theirs")])
+        with pytest.raises(PluginError, match=r"would be asked for 'mine\.x' of another plugin too"):
+            plugin.check_covered([], [("prompt", "mine.x")])
 
     def test_statement_that_would_be_about_another_plugin_too_is_refused(self) -> None:
         expected = "says what the resource 'r://.*' needs, which would be asked for 'r://theirs' of another plugin too"
