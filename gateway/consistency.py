@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_network
 from itertools import chain
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from discovery.resource import InvalidResource, canonical
+from gateway.cedar_consistency import cedar_problems
 from gateway.facade.redirects import InvalidRedirect, check_redirect
-from gateway.keys import FITS
+from gateway.keys import FITS, KeysError, read_keys
 from gateway.seal import seal_keys
 from gateway.secret import InvalidSecret, read_secret
 from gateway.settings import ClientSettings, CommandSettings, FacadeSettings, IssuerSettings, ResourceSettings, Settings
+from gateway.upstream_consistency import upstream_problems
 
 SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
 PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # RFC 3986 §3.3, without what invites tricks: % and ;
@@ -35,7 +39,9 @@ def problems_of(settings: Settings) -> list[str]:
         *_origins(settings.allowed_origins),
         *_hosts("allowed_hosts", settings.allowed_hosts),
         *_hosts("private_hosts", settings.private_hosts),
+        *_networks("forward_auth_peers", settings.forward_auth_peers),
         *_seal_keys(settings),
+        *_identity_keys(settings.identity_key_file),
         *_facade(settings),
     ]
 
@@ -60,6 +66,8 @@ def _issuers(settings: Settings) -> Iterator[str]:
         yield from _issuer_url(f"{where}issuer", issuer.issuer)
         if issuer.jwks_uri:
             yield from _issuer_url(f"{where}jwks_uri", issuer.jwks_uri, query=True)
+        if issuer.jwks_file:
+            yield from _key_set_file(f"{where}jwks_file", issuer)
         if names.count(issuer.issuer) > 1:
             yield f"{where}issuer: {issuer.issuer} is listed twice; keep one entry"
         yield from _algorithms(f"{where}algorithms", issuer.algorithms)
@@ -71,6 +79,15 @@ def _issuer_url(where: str, url: str, *, query: bool = False) -> Iterator[str]:
         canonical(url.partition("?")[0] if query else url)
     except InvalidResource as error:
         yield f"{where}: {error}"
+
+
+def _key_set_file(where: str, issuer: IssuerSettings) -> Iterator[str]:
+    try:
+        read_keys(Path(issuer.jwks_file).read_bytes(), [name for name in issuer.algorithms if name in FITS])
+    except OSError as error:
+        yield f"{where}: {issuer.jwks_file} cannot be read ({error.strerror}); save the document of its jwks_uri there"
+    except KeysError as error:
+        yield f"{where}: {issuer.jwks_file}: {error}; save the document of its jwks_uri there"
 
 
 def _algorithms(where: str, algorithms: list[str]) -> Iterator[str]:
@@ -114,7 +131,9 @@ def _resources(settings: Settings) -> Iterator[str]:
             yield f"{where}aliases: an entry is empty; remove it"
         if resource.command is not None:
             yield from _command(where, resource, resource.command)
+        yield from upstream_problems(where, resource)
         yield from _rules(where, resource)
+        yield from cedar_problems(where, resource)
 
 
 def _command(where: str, resource: ResourceSettings, command: CommandSettings) -> Iterator[str]:
@@ -122,6 +141,8 @@ def _command(where: str, resource: ResourceSettings, command: CommandSettings) -
         yield f"{where}command.run: names no program; give it and its arguments as a list"
     if resource.tools is not None:
         yield f"{where}command: tools are named as well; give them a resource of their own"
+    if resource.upstream is not None:
+        yield f"{where}command: an upstream is named as well; give it a resource of its own"
     if not resource.sessions:
         yield f"{where}sessions: a command needs them for clients of older revisions; leave it out"
     for name in (*command.env, *command.inherit):
@@ -157,6 +178,14 @@ def _rules(where: str, resource: ResourceSettings) -> Iterator[str]:
         yield from _scopes(f"{where}rules[{i}].scopes", rule.scopes)
 
 
+def _networks(where: str, networks: Iterable[str]) -> Iterator[str]:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            yield f"{where}: {error}; write an address or a network, 10.0.0.0/8"
+
+
 def _scopes(where: str, scopes: Iterable[str]) -> Iterator[str]:
     for scope in scopes:
         if SCOPE.fullmatch(scope) is None:
@@ -175,6 +204,16 @@ def _seal_keys(settings: Settings) -> Iterator[str]:
         return
     if not keys and settings.facade != "off":
         yield "seal_keys: missing; the facade seals what clients carry. Make one with `openssl rand -base64 32`"
+
+
+def _identity_keys(file: str) -> Iterator[str]:
+    if file:
+        from gateway.identity import read_keys  # noqa: PLC0415 - few gates sign, and none of the others has to load it
+
+        try:
+            read_keys(file)
+        except InvalidSecret as error:
+            yield f"identity_key_file: {error}"
 
 
 def _facade(settings: Settings) -> Iterator[str]:

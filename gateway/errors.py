@@ -9,13 +9,21 @@
     │                                                    not_yet_valid, wrong_audience, client_not_allowed,
     │                                                    bound_token
     ├── InsufficientScope    403     insufficient_scope  insufficient_scope; carries the scopes required
-    ├── DeniedByPolicy       403     none: no scope would help   denied_by_policy
+    ├── DeniedByPolicy       403     none: no scope would help   denied_by_policy, policy_denied
+    ├── ForwardRefused       403     none                forward_refused
     ├── OriginRefused        403     none                origin_refused
     ├── HostRefused          421     none                host_refused
     ├── ProtocolError        400     none; a JSON-RPC code       one per subclass: invalid_json, invalid_message,
     │                                                    header_mismatch, repeated_header
     ├── BodyTooLarge         413     none                body_too_large
-    └── KeysUnavailable      503     none: not the caller's doing  keys_unavailable
+    ├── HeadersTooLarge      431     none                headers_too_large
+    ├── NotForwarded         404     none                not_forwarded
+    ├── MethodNotForwarded   501     none                method_not_forwarded
+    ├── KeysUnavailable      503     none: not the caller's doing  keys_unavailable
+    ├── UpstreamBusy         503     none: likewise      upstream_busy
+    ├── UpstreamTimeout      504     none: likewise      upstream_timeout
+    └── UpstreamFailed       502     none: likewise      one per subclass: upstream_unreachable, upstream_broken,
+                                                         upstream_refused_gate, upstream_redirected
 
 `error` and `description` are for the caller; `reason`, `remedy` and the text of the exception are for the operator.
 The reasons are a contract; the sentences are not.
@@ -39,7 +47,7 @@ class Refusal(Exception):
     status: ClassVar[int]
     reason: ClassVar[str]
     remedy: ClassVar[str]  # for whoever runs the gate: what to change, and where
-    description: ClassVar[str]  # one sentence for the caller, with the next step
+    description: str  # one sentence for the caller, with the next step
     error: ClassVar[str | None] = None
     code: ClassVar[int] = REFUSED  # the JSON-RPC error code of the body
 
@@ -200,6 +208,29 @@ class DeniedByPolicy(Refusal):
     description = "This principal may not do this, whatever its scopes: ask whoever runs the server."
 
 
+class PolicyDenied(DeniedByPolicy):
+    """The Cedar policies forbid it, or none of them permits it; `advice` is what they say to the caller."""
+
+    reason = "policy_denied"
+    remedy = (
+        "`detail` names the policies that decided by their @id; try a change with `bearergate policy test`, or with "
+        "dry_run."
+    )
+
+    def __init__(self, detail: str, advice: str = "") -> None:
+        super().__init__(detail)
+        self.description = advice or self.description
+
+
+class ForwardRefused(Refusal):
+    """Somebody asks /authz who may not, or a proxy does not say what it asks about."""
+
+    status = 403
+    reason = "forward_refused"
+    remedy = "List the proxy in forward_auth_peers, and let it name one resource with forward_auth, as the guide shows."
+    description = "This request cannot be judged here: the proxy that asks must be set up for it."
+
+
 class OriginRefused(Refusal):
     """A browser says that a page of a foreign origin sent this (MCP Transports, security warning)."""
 
@@ -289,3 +320,86 @@ class KeysUnavailable(Refusal):
     def __init__(self, detail: str, retry_after: int) -> None:
         super().__init__(detail)
         self.retry_after = retry_after  # seconds
+
+
+class HeadersTooLarge(Refusal):
+    """The header fields are larger than the settings allow (RFC 6585 §5)."""
+
+    status = 431
+    reason = "headers_too_large"
+    remedy = "The client must send fewer or shorter headers, or max_header_bytes of the upstream must be raised."
+    description = "The request's headers are larger than this server accepts: send fewer or shorter ones."
+
+
+class NotForwarded(Refusal):
+    """The path is below the resource, but one that no upstream is shown: a well-known document, or dot segments."""
+
+    status = 404
+    reason = "not_forwarded"
+    remedy = "The client must ask for a plain path below the resource; well-known documents are the gate's own."
+    description = "There is nothing here: use the MCP endpoint itself."
+
+
+class MethodNotForwarded(Refusal):
+    """The method would tunnel through the gate, or show what it adds to a request (RFC 9110 §9.3.6 and §9.3.8)."""
+
+    status = 501
+    reason = "method_not_forwarded"
+    remedy = "The client must use GET, POST, DELETE or another method that only asks something of the resource."
+    description = "This method is not passed on: use POST, GET or DELETE."
+
+
+class UpstreamBusy(Refusal):
+    """As many connections to the upstream are open as the settings, or this process, allow."""
+
+    status = 503
+    reason = "upstream_busy"
+    remedy = "Raise max_connections of the upstream and the limit on open files, or run more replicas."
+    description = "The server behind this gateway is busy: try again in a moment with the same token."
+
+
+class UpstreamTimeout(Refusal):
+    """The upstream did not take the connection, begin its answer or go on with it in time."""
+
+    status = 504
+    reason = "upstream_timeout"
+    remedy = "See why the upstream is slow, or raise connect_seconds, first_byte_seconds or idle_seconds of it."
+    description = "The server behind this gateway did not answer in time: try again later with the same token."
+
+
+class UpstreamFailed(Refusal):
+    """The upstream gave no answer that can be passed on."""
+
+    status = 502
+
+
+class UpstreamUnreachable(UpstreamFailed):
+    """No connection to the upstream: refused, no such host, or a certificate that does not hold."""
+
+    reason = "upstream_unreachable"
+    remedy = "Check that the upstream runs, that url of the upstream names it, and that ca_file fits its certificate."
+    description = "The server behind this gateway cannot be reached: try again later with the same token."
+
+
+class UpstreamBroken(UpstreamFailed):
+    """The upstream closed before its answer was there, or sent what is no unambiguous HTTP (RFC 9112 §6.3)."""
+
+    reason = "upstream_broken"
+    remedy = "See the upstream's own log: it hung up in the middle, or what listens there does not speak HTTP/1.1."
+    description = "The server behind this gateway gave no proper answer: try again later with the same token."
+
+
+class UpstreamRefusedGate(UpstreamFailed):
+    """The upstream challenges the gate, whose own credential it does not take; the caller's token is fine."""
+
+    reason = "upstream_refused_gate"
+    remedy = "Give the upstream a valid credential of the gate's own, or switch off its authorization."
+    description = "The server behind this gateway refused the gateway's own credential: tell whoever runs it."
+
+
+class UpstreamRedirected(UpstreamFailed):
+    """The upstream answers with a redirect, whose target would lead the caller around the gate."""
+
+    reason = "upstream_redirected"
+    remedy = "Set url of the upstream to where it redirects to; often only a slash at the end is missing."
+    description = "The server behind this gateway is not where it is expected: tell whoever runs it."

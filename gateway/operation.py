@@ -14,6 +14,7 @@ import msgspec
 from starlette.types import Message, Receive
 
 from gateway.errors import BodyTooLarge, HeaderMismatch, InvalidJson, InvalidMessage, RepeatedHeader
+from gateway.members import AmbiguousMembersError, check_members
 
 # Revisions whose requests carry no mirrored headers; any other version named in the header is held to them.
 HANDSHAKE_REVISIONS = frozenset({b"2025-03-26", b"2025-06-18", b"2025-11-25", b"2024-11-05"})
@@ -38,6 +39,7 @@ class Operation(NamedTuple):
     method: str
     targets: tuple[Target, ...] = ()
     request_id: int | str | None = None
+    arguments: bytes = b"{}"  # of a call, as JSON; not looked at where no policy asks about them
 
 
 class _Reference(msgspec.Struct):
@@ -54,6 +56,7 @@ class _Params(msgspec.Struct):
     uri: str | None = None
     ref: _Reference | None = None
     notifications: _Subscriptions | None = None
+    arguments: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Envelope(msgspec.Struct):
@@ -63,8 +66,27 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope).decode
-_batch = msgspec.json.Decoder(list[_Envelope]).decode
+_batch = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _params = msgspec.json.Decoder(_Params).decode
+
+_inner = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+# The members that decide; none may be there twice, or in another case.
+READ = frozenset({"jsonrpc", "method", "id", "params"})
+READ_OF_PARAMS = frozenset({"name", "uri", "ref", "notifications", "arguments"})
+READ_OF_REFERENCE = frozenset({"type", "name", "uri"})
+READ_OF_SUBSCRIPTIONS = frozenset({"resourceSubscriptions"})
+DECIDED = frozenset(  # operations with a target
+    {
+        "tools/call",
+        "prompts/get",
+        "resources/read",
+        "resources/subscribe",
+        "resources/unsubscribe",
+        "completion/complete",
+        "subscriptions/listen",
+    }
+)
 
 # What the operations with a target name, and in which member of their parameters.
 _NAMED: dict[str, Kind] = {"tools/call": "tool", "prompts/get": "prompt"}
@@ -83,8 +105,8 @@ def operations(body: bytes) -> list[Operation]:
             messages = _batch(body)
             if not 0 < len(messages) <= MAX_BATCH:
                 raise InvalidMessage(f"a batch of {len(messages)} messages")
-            return [_operation(message) for message in messages]
-        return [_operation(_envelope(body))]
+            return [_operation(bytes(message)) for message in messages]
+        return [_operation(body)]
     except msgspec.ValidationError as error:
         raise InvalidMessage(f"not a JSON-RPC message: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -93,18 +115,35 @@ def operations(body: bytes) -> list[Operation]:
         raise InvalidJson("nested too deeply") from None
 
 
-def _operation(message: _Envelope) -> Operation:
+def _operation(text: bytes) -> Operation:
+    message = _envelope(text)
     request_id = message.id if isinstance(message.id, int | str) else None
     try:
-        targets = tuple(_targets(message.method, message.params))
+        check_members(text, READ)
+        if message.method in DECIDED:
+            _check_parameters(message.params)
+        if kind := _NAMED.get(message.method):
+            called = _params(message.params)
+            targets = (Target(kind, _present(called.name)),)
+            return Operation(message.method, targets, request_id, bytes(called.arguments))
+        return Operation(message.method, tuple(_targets(message.method, message.params)), request_id)
+    except AmbiguousMembersError as error:
+        raise InvalidMessage(str(error), request_id) from None
     except msgspec.ValidationError as error:
         raise InvalidMessage(f"parameters of {message.method[:100]!a}: {error}", request_id) from None
-    return Operation(message.method, targets, request_id)
+
+
+def _check_parameters(raw: msgspec.Raw) -> None:
+    """The parameters that decide, down to the members that are read, are read alike by everyone."""
+    params = _inner(raw)
+    check_members(bytes(raw), READ_OF_PARAMS)
+    for name, read in (("ref", READ_OF_REFERENCE), ("notifications", READ_OF_SUBSCRIPTIONS)):
+        inner = bytes(params.get(name, b""))
+        if inner.startswith(b"{"):
+            check_members(inner, read)
 
 
 def _targets(method: str, raw: msgspec.Raw) -> list[Target]:
-    if kind := _NAMED.get(method):
-        return [Target(kind, _present(_params(raw).name))]
     if method == "resources/read":
         return [Target("resource", _present(_params(raw).uri))]
     if method in ("resources/subscribe", "resources/unsubscribe"):  # not of every revision: the app says what is wrong

@@ -39,6 +39,9 @@ class IssuerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Meta(description="`cognito` or any other, `oidc`; told from the identifier when `auto`."),
     ] = "auto"
     jwks_uri: Annotated[str, Meta(description="Where its key set is; found through its metadata when empty.")] = ""
+    jwks_file: Annotated[
+        str, Meta(description="A copy of its key set to begin with, so that the first token waits for no fetch.")
+    ] = ""
     algorithms: Annotated[
         list[str], Meta(description="Algorithms its tokens may be signed with: RS256, PS256, ES256, EdDSA and kin.")
     ] = msgspec.field(default_factory=lambda: ["RS256"])
@@ -76,9 +79,7 @@ class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     prefix: Annotated[str, Meta(description="What stands before the secret, blank included; empty for a bare key.")] = (
         "Bearer "
     )
-    username: Annotated[
-        str, Meta(description="Sends Basic credentials with this name; the secret is the password.")
-    ] = ""
+    username: Annotated[str, Meta(description="Makes it Basic credentials: the name; the secret is the password.")] = ""
     variable: Annotated[str, Meta(description="Environment variable that holds the secret.")] = ""
     file: Annotated[str, Meta(description="File that holds the secret.")] = ""
 
@@ -96,11 +97,9 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     url: Annotated[str, Meta(description="Its MCP endpoint, http:// or https://, without a query.")]
     preserve_host: Annotated[
-        bool, Meta(description="Whether it sees the public `Host`, and the `Origin` of web pages, in place of its own.")
+        bool, Meta(description="Whether it sees the public `Host`, and the `Origin` of web pages.")
     ] = False
-    ca_file: Annotated[str, Meta(description="CA certificates its own must be signed by; the system's when empty.")] = (
-        ""
-    )
+    ca_file: Annotated[str, Meta(description="CA certificates to verify it with; the system's when empty.")] = ""
     client_certificate_file: Annotated[str, Meta(description="Certificate the gate shows to it, PEM.")] = ""
     client_key_file: Annotated[str, Meta(description="Private key of that certificate, if in another file.")] = ""
     credential: Annotated[CredentialSettings | None, Meta(description="The gate's own credential there.")] = None
@@ -109,7 +108,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     first_byte_seconds: Annotated[float, Meta(gt=0, description="Seconds until an answer begins.")] = 300.0
     idle_seconds: Annotated[
         float,
-        Meta(gt=0, description="Seconds between two pieces of an answer; an event stream may be silent for ever."),
+        Meta(gt=0, description="Seconds between two pieces of an answer; event streams may be silent for ever."),
     ] = 60.0
     keep_alive_seconds: Annotated[
         float, Meta(ge=0, description="Seconds an unused connection is kept; less than the upstream keeps it.")
@@ -118,9 +117,7 @@ class UpstreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         float, Meta(ge=0, description="Seconds an answer is still read whose client has gone, in older revisions.")
     ] = 300.0
     max_connections: Annotated[int, Meta(ge=1, description="Connections that may be open at once.")] = 10_000
-    max_header_bytes: Annotated[int, Meta(ge=1024, description="Bytes of the headers of a request or an answer.")] = (
-        65_536
-    )
+    max_header_bytes: Annotated[int, Meta(ge=1024, description="Bytes of headers, either way.")] = 65_536
 
 
 class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +141,26 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     def __repr__(self) -> str:  # arguments and variables may be secrets, which must not come out with a traceback
         return f"CommandSettings(run={self.run[:1]!r}, …)"
+
+
+CedarType = Literal["String", "Long", "Bool", "decimal", "Set<String>", "Set<Long>"]
+
+
+class CedarSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Cedar policies that decide about every request of a resource, after its scopes and rules."""
+
+    file: Annotated[str, Meta(description="File that holds the policies.")] = ""
+    policies: Annotated[str, Meta(description="The policies themselves, instead.")] = ""
+    arguments: Annotated[
+        dict[str, dict[str, CedarType]],
+        Meta(description="Arguments that policies may ask about, with their types, by name or glob of tool or prompt."),
+    ] = {}
+    claims: Annotated[
+        dict[str, CedarType], Meta(description="Claims that policies may ask about, with their types.")
+    ] = {}
+    dry_run: Annotated[bool, Meta(description="Whether the audit log tells what would be refused, and it passes.")] = (
+        False
+    )
 
 
 class ResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -171,6 +188,13 @@ class ResourceSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     sessions: Annotated[
         bool, Meta(description="Whether clients of older revisions get sessions; needs one process, or sticky routing.")
     ] = True
+    cedar: Annotated[
+        CedarSettings | None, Meta(description="Policies about arguments, time and attributes; see docs/policies.md.")
+    ] = None
+    forward_auth: Annotated[
+        Literal["off", "head", "body"],
+        Meta(description="Whether proxies may ask `/authz` about it, with the head or also the body of a request."),
+    ] = "off"
     subpaths: Annotated[
         bool, Meta(description="Whether everything below the path is this resource too, for apps of several routes.")
     ] = False
@@ -240,9 +264,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seal_keys_file: Annotated[str, Meta(description="File that holds them instead, one per line.")] = ""
     identity_key_file: Annotated[
         str,
-        Meta(
-            description="Private keys (PEM; P-256 or Ed25519) that sign `identity`: the first signs, all are published."
-        ),
+        Meta(description="Private keys in PEM that sign `identity`: the first signs, all are published."),
     ] = ""
     scope_hierarchy: Annotated[
         dict[str, list[str]], Meta(description="Which scopes a broader scope implies, transitively.")
@@ -262,6 +284,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float, Meta(ge=0, le=3600, description="Seconds a verified token is remembered, and never beyond its expiry.")
     ] = 300.0
     max_body_bytes: Annotated[int, Meta(ge=1024, description="Bytes a request body may have.")] = 4 * 1024 * 1024
+    forward_auth_peers: Annotated[
+        list[str], Meta(description="Addresses or networks of the proxies that may ask `/authz`.")
+    ] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
     audit_log: Annotated[
         str,
         Meta(description="Where every decision is written as a line of JSON: `stdout`, `stderr`, a file, or `off`."),

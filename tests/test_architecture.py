@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "deploy": {"deploy", "discovery", "gateway", "tools", "client", "conformance"},  # joins everything
     "conformance": {"conformance"},  # a judge that shares the defendant's parser shares its mistakes
 }
-HEAVY = {"mcp", "pydantic", "httpx", "boto3"}  # what a gate can start without
+# What a gate can start without.
+HEAVY = {"mcp", "pydantic", "httpx", "boto3", "joserfc", "cryptography", "limits", "cedarpy"}
 MODULES = [file for package in MAY_IMPORT for file in sorted((ROOT / package).rglob("*.py"))]
 
 

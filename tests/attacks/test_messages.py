@@ -221,7 +221,7 @@ def message_rows() -> Iterator[Any]:
         "bytes": (bytes(range(256)), NOT_JSON),
         "half a surrogate": (call + '{"name":"admin-\\ud800"}}', NOT_JSON),
         "depth": (call + '{"name":"open","arguments":' + "[" * 100_000 + "]" * 100_000 + "}}", NOT_JSON),
-        "depth without an end": ("[" * 100_000, INVALID),
+        "depth without an end": ("[" * 100_000, NOT_JSON),
         "depth of objects": ('{"a":' * 100_000 + "1" + "}" * 100_000, NOT_JSON),
         "no parameters": ('{"jsonrpc":"2.0","id":1,"method":"tools/call"}', INVALID),
         "parameters null": (call + "null}", INVALID),
@@ -249,6 +249,13 @@ def message_rows() -> Iterator[Any]:
         "params, open first": '"method":"tools/call","params":{"name":"open"},"params":{"name":"admin-reset"}',
         "name, open first": '"method":"tools/call","params":{"name":"open","name":"admin-reset"}',
         "name, escaped last": '"method":"tools/call","params":{"name":"open","n\\u0061me":"admin-reset"}',
+        "method, in capitals": '"method":"ping","METHOD":"tools/call","params":{"name":"admin-reset"}',
+        "name, forbidden first": '"method":"tools/call","params":{"name":"admin-reset","name":"open"}',
+        "name, in capitals": '"method":"tools/call","params":{"name":"open","Name":"admin-reset"}',
+    }
+    for name, members in doubled.items():  # an upstream may read the first, or take no notice of case
+        yield pytest.param(f'{{"jsonrpc":"2.0","id":1,{members}}}'.encode(), INVALID, id=f"twice: {name}")
+    hidden: dict[str, str] = {
         "name escaped inside": '"method":"tools/call","params":{"name":"\\u0061dmin-reset"}',
         "name beside uri": '"method":"tools/call","params":{"uri":"a","name":"admin-reset"}',
         "uri beside name": '"method":"resources/read","params":{"name":"open","uri":"secret://a"}',
@@ -261,7 +268,7 @@ def message_rows() -> Iterator[Any]:
         '["open://a","secret://a"]}}',
         "prompt": '"method":"prompts/get","params":{"name":"secret"}',
     }
-    for name, members in doubled.items():
+    for name, members in hidden.items():
         yield pytest.param(f'{{"jsonrpc":"2.0","id":1,{members}}}'.encode(), NO_SCOPE, id=f"forbidden by {name}")
 
 

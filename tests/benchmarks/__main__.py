@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.benchmarks import memory, requests, starting
+from tests.benchmarks import exchange, memory, proxying, requests, starting, streams
 
 
 def main() -> None:
     """Run every benchmark and print one table."""
-    rows = [*asyncio.run(requests.measure()), *asyncio.run(memory.measure()), *starting.measure()]
+    rows = [
+        *asyncio.run(requests.measure()),
+        *asyncio.run(exchange.measure()),
+        *asyncio.run(memory.measure()),
+        *starting.measure(),
+        *proxying.measure(),
+        *streams.measure(),
+    ]
     width = max(len(name) for name, _, _ in rows)
     for name, figure, budget in rows:
         print(f"{name:<{width}}  {figure:>12}  {budget}")

@@ -50,7 +50,7 @@ class TestCauses:
 
     @pytest.mark.parametrize("cause", CAUSES)
     def test_cause_knows_its_answer(self, cause: type[Refusal]) -> None:
-        assert cause.status in {400, 401, 403, 413, 421, 503}
+        assert cause.status in {400, 401, 403, 404, 413, 421, 431, 501, 502, 503, 504}
         assert cause.remedy.endswith(".")
         assert cause.reason in (errors.__doc__ or ""), "the tree at the top of the module has it"
 

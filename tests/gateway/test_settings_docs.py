@@ -12,7 +12,20 @@ import msgspec
 import pytest
 import yaml
 
-from gateway.settings import ClientSettings, FacadeSettings, IssuerSettings, ResourceSettings, Rule, Settings
+from gateway.settings import (
+    CedarSettings,
+    CedarType,
+    ClientSettings,
+    CommandSettings,
+    CredentialSettings,
+    FacadeSettings,
+    IdentitySettings,
+    IssuerSettings,
+    ResourceSettings,
+    Rule,
+    Settings,
+    UpstreamSettings,
+)
 from gateway.sources import PREFIX, parse
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -20,7 +33,12 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "The gate": Settings,
     "An issuer": IssuerSettings,
     "A resource": ResourceSettings,
+    "An upstream": UpstreamSettings,
+    "A credential": CredentialSettings,
+    "An identity": IdentitySettings,
+    "A command": CommandSettings,
     "A rule": Rule,
+    "Cedar policies": CedarSettings,
     "The facade": FacadeSettings,
     "A known client": ClientSettings,
 }
@@ -28,7 +46,12 @@ WORDS = {str: "text", bool: "`true` or `false`", int: "whole number", float: "nu
 STRUCTS = {
     IssuerSettings: "issuer",
     ResourceSettings: "resource",
+    UpstreamSettings: "upstream",
+    CredentialSettings: "credential",
+    IdentitySettings: "identity",
+    CommandSettings: "command",
     Rule: "rule",
+    CedarSettings: "Cedar policies",
     FacadeSettings: "facade",
     ClientSettings: "known client",
 }
@@ -43,7 +66,9 @@ def kind_of(kind: Any) -> str:
     if origin is list:
         return f"list of {STRUCTS.get(inner[0]) or kind_of(inner[0])}s"
     if origin is dict:
-        values = {list[str]: "lists of texts", str: "texts"}.get(inner[1], "texts, whole numbers or booleans")
+        kinds: dict[Any, str] = {list[str]: "lists of texts", str: "texts", CedarType: "types of Cedar"}
+        kinds[dict[str, CedarType]] = "texts and types of Cedar"
+        values = kinds.get(inner[1], "texts, whole numbers or booleans")
         return f"mapping of texts to {values}"
     if struct := next((one for one in inner if one in STRUCTS), None):
         others = [f" or {kind_of(one)}" for one in inner if one not in (struct, NoneType)]

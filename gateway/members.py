@@ -1,0 +1,46 @@
+"""JSON objects that every reader takes alike: no member twice, none that only differs in case from one that is read.
+
+RFC 8259 §4 leaves open which of two members counts, and Go's decoder takes `Method` for `method`; where the gate
+decides on a member, an upstream must not find another one in its place.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+MEMBER = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+END = re.compile(rb"[ \t\r\n]*[,}]")
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_name = msgspec.json.Decoder(str).decode
+
+
+class AmbiguousMembersError(ValueError):
+    """Two readers could take the object for different things; the text says why."""
+
+
+def check_members(text: bytes, read: frozenset[str]) -> None:
+    """An object, valid JSON already, whose members are told apart by everyone; `read` are those somebody decides on.
+
+    The walk goes from name to name and steps over values at once, by what the decoder kept for each name: where that
+    does not fit, another value stood there, under the same name.
+
+    Raises:
+        AmbiguousMembersError: a member is there twice, or in another spelling.
+    """
+    members = _members(text)
+    folded = {name.casefold() for name in members}
+    spellings = {name.casefold() for name in read}
+    if len(folded) != len(members) or any(name not in read and name.casefold() in spellings for name in members):
+        raise AmbiguousMembersError("members whose names differ only in case")
+    position, count = text.index(b"{") + 1, 0
+    while member := MEMBER.match(text, position):
+        value = bytes(members[_name(member[1])])
+        end = END.match(text, member.end() + len(value)) if text.startswith(value, member.end()) else None
+        if end is None:
+            raise AmbiguousMembersError("a member twice")
+        position, count = end.end(), count + 1
+    if count != len(members):
+        raise AmbiguousMembersError("a member twice")

@@ -1,0 +1,94 @@
+"""The head of an upstream's response as the client gets it: what may cross outward, and how its body ends.
+
+httptools has refused what is no HTTP: both lengths, several, folded lines, bare CR, LF and NUL. What it takes and a
+gate must not is refused here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.errors import UpstreamBroken
+
+# About the other connection (RFC 9110 §7.6.1), or for the server of this one to say.
+HOP = b"connection keep-alive proxy-connection te trailer transfer-encoding upgrade date".split()
+# The upstream's own authorization, cookies, address and policy for pages: they would speak for the public origin.
+FOREIGN = (
+    b"set-cookie set-cookie2 www-authenticate proxy-authenticate authentication-info proxy-authentication-info "
+    b"location content-location refresh alt-svc strict-transport-security public-key-pins clear-site-data "
+    b"service-worker-allowed".split()
+)
+SILENT = frozenset([*HOP, *FOREIGN])
+TELLING = frozenset(  # which do not cross, but say how the response is to be taken
+    b"transfer-encoding connection www-authenticate proxy-authenticate location".split()
+)
+MAX_FIELDS = 256
+MAX_KNOWN = 512  # names remembered
+NO_BUFFERING = (b"x-accel-buffering", b"no")  # asks proxies before the gate (MCP 2026-07-28, Receiving Messages)
+
+
+class Names(dict[bytes, bytes | None]):
+    """A name as upstreams spell it, in lower case; None for what does not cross, b"" for that which tells something."""
+
+    def __missing__(self, spelled: bytes) -> bytes | None:
+        name: bytes | None = spelled.lower()
+        if name in TELLING:
+            name = b""
+        elif name in SILENT or spelled.lower().startswith(b"access-control-"):
+            name = None
+        if len(self) < MAX_KNOWN and len(spelled) < 64:
+            self[spelled] = name
+        return name
+
+
+_names = Names()
+
+
+class ResponseHead(NamedTuple):
+    """A response's status and what crosses of its header fields."""
+
+    status: int
+    fields: list[tuple[bytes, bytes]]
+    is_stream: bool  # of server-sent events
+    until_closed: bool  # the body ends with the connection (RFC 9112 §6.3)
+    challenges: bool  # the upstream wants another credential
+    location: bytes | None  # where a redirect leads
+
+
+def response_head(status: int, version: str, fields: list[tuple[bytes, bytes]], *, bodiless: bool) -> ResponseHead:
+    """The head that goes on to the client.
+
+    Raises:
+        UpstreamBroken: it can be read in two ways, or is none of HTTP/1.
+    """
+    if not 200 <= status <= 599 or version not in ("1.1", "1.0") or len(fields) > MAX_FIELDS:
+        raise UpstreamBroken(f"a response of status {status}, HTTP/{version}, with {len(fields)} fields")
+    kept = []
+    told: dict[bytes, bytes] = {}
+    for spelled, value in fields:
+        name = _names[spelled]
+        if name:
+            kept.append((name, value))
+        elif name is not None:
+            name = spelled.lower()
+            told[name] = value if name not in told else told[name] + b", " + value
+    coding = told.get(b"transfer-encoding")
+    if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
+        raise UpstreamBroken("a transfer coding other than chunked")  # RFC 9112 §6.1
+    if told.get(b"connection", b"keep-alive") != b"keep-alive":
+        kept = without_named(kept, told[b"connection"])
+    said = dict(kept)
+    is_stream = said.get(b"content-type", b"")[:17].lower() == b"text/event-stream"
+    if is_stream and NO_BUFFERING[0] not in said:
+        kept.append(NO_BUFFERING)
+    if status in (204, 304):
+        kept = [field for field in kept if field[0] != b"content-length"]
+    until_closed = not bodiless and coding is None and b"content-length" not in said
+    challenges = b"www-authenticate" in told or b"proxy-authenticate" in told
+    return ResponseHead(status, kept, is_stream, until_closed, challenges, told.get(b"location"))
+
+
+def without_named(fields: list[tuple[bytes, bytes]], value: bytes) -> list[tuple[bytes, bytes]]:
+    """The fields that Connection does not name; the one that ends the body is not for it to take away."""
+    named = {name.strip(b" \t") for name in value.lower().split(b",")} - {b"content-length", b"content-type"}
+    return [field for field in fields if field[0] not in named]
