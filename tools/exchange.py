@@ -15,7 +15,8 @@ HEADER_MISMATCH = -32020  # MCP 2026-07-28, Streamable HTTP, Server Validation
 class Refusal(Exception):
     """Why a request is not served: one sentence, with the status and the JSON-RPC error of the answer.
 
-    `request_id` is None where it cannot be known; `allow` are the methods that a 405 owes the client.
+    `request_id` is None where it cannot be known; `allow` are the methods that a 405 owes the client; `data` is what
+    the error says to programs.
     """
 
     def __init__(
@@ -26,17 +27,19 @@ class Refusal(Exception):
         code: int = INVALID_REQUEST,
         request_id: int | str | None = None,
         allow: str = "",
+        data: object = None,
     ) -> None:
         super().__init__(sentence)
         self.status = status
         self.code = code
         self.request_id = request_id
         self.allow = allow
+        self.data = data
 
     async def answer(self, send: Send) -> None:
         """Send the refusal."""
         named = {} if self.request_id is None else {"id": self.request_id}
-        error = {"code": self.code, "message": str(self)}
+        error = {"code": self.code, "message": str(self), **({} if self.data is None else {"data": self.data})}
         body = json.dumps({"jsonrpc": "2.0", **named, "error": error}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
         if self.allow:

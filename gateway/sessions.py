@@ -1,0 +1,146 @@
+"""Session ids of an upstream, sealed to the principal that opened the session: an id that leaks is worth nothing.
+
+Sealing needs no table, so any replica opens what another one sealed. It is AES-GCM with keys of this purpose alone,
+over principal and resource as additional data; the nonce is a keyed hash of all that goes in, so that an upstream
+which repeats its id in every response repeats the sealed one too, and no nonce ever serves two ids.
+
+Principal means issuer, subject and whether it is a machine, not the client: a token that a client gets after it has
+registered anew carries on with the session, and another client of the same person needs a token of its own anyway.
+"""
+
+from __future__ import annotations
+
+import binascii
+import logging
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway.errors import INVALID_REQUEST
+from gateway.principal import Principal
+
+HEADER = b"mcp-session-id"
+VERSION = b"mcp-protocol-version"
+KEY_BYTES = 32
+NONCE_BYTES = 12
+STATELESS = re.compile(rb"\d{4}-\d\d-\d\d")  # revisions by date; those from the next line on have no sessions
+FIRST_STATELESS = b"2026-07-28"
+
+UNKNOWN = msgspec.json.encode(
+    {"jsonrpc": "2.0", "error": {"code": INVALID_REQUEST, "message": "Session not found: send initialize to open one."}}
+)
+UNKNOWN_HEADERS = [
+    (b"content-type", b"application/json"),
+    (b"content-length", b"%d" % len(UNKNOWN)),
+    (b"cache-control", b"no-store"),
+]
+
+log = logging.getLogger("bearergate")
+_bound = msgspec.msgpack.Encoder().encode  # of a tuple: where one part ends and the next begins is never in doubt
+
+
+class SessionKey:
+    """One secret of the gate, as the two keys that sealing needs."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != KEY_BYTES:
+            raise ValueError(f"a key that seals sessions has {KEY_BYTES} bytes, not {len(secret)}")
+        derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=b"bearergate sealed session ids").derive(secret)
+        self._cipher = AESGCM(derived[:KEY_BYTES])
+        self._naming = derived[KEY_BYTES:]
+
+    def seal(self, session: bytes, bound: bytes) -> bytes:
+        """A session id that only `open` with the same `bound` turns back; visible ASCII."""
+        length = len(bound).to_bytes(4)
+        nonce = blake2b(length + bound + session, key=self._naming, digest_size=NONCE_BYTES).digest()
+        return written(nonce + self._cipher.encrypt(nonce, session, bound))
+
+    def open(self, sealed: bytes, bound: bytes) -> bytes | None:
+        """The session id inside, as bytes out of Base64; None for what this key has not sealed for `bound`."""
+        try:
+            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
+        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
+            return None
+
+
+class SealedSessions:
+    """An upstream whose session ids leave sealed, and come back only from the principal they were sealed for.
+
+    The first key seals, every key opens. What was made up, or belongs to another principal or resource, gets 404 as
+    an unknown session does, and never reaches the upstream (MCP 2025-11-25 Transports, Session Management).
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[bytes], resource: str) -> None:
+        if not keys:
+            raise ValueError("sealing sessions needs a key")
+        self.app = app
+        self._keys = [SessionKey(key) for key in keys]
+        self._resource = resource
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request of the principal that the gate found; other scopes pass."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        bound = self._bound(scope["state"]["principal"])
+        sealed = headers.get(HEADER)
+        if sealed is not None:
+            session = b"" if is_stateless(headers.get(VERSION)) else self._open(sealed, bound)
+            if session is None:
+                log.info("a session id was refused: it is not one of this principal at %s", self._resource)
+                await send({"type": "http.response.start", "status": 404, "headers": UNKNOWN_HEADERS})
+                await send({"type": "http.response.body", "body": UNKNOWN})
+                return
+            others = [field for field in scope["headers"] if field[0] != HEADER]
+            scope = {**scope, "headers": [*others, (HEADER, session)] if session else others}
+        await self.app(scope, receive, self._sealing(send, bound))
+
+    def _bound(self, principal: Principal) -> bytes:
+        return _bound((self._resource, principal.key))
+
+    def _open(self, sealed: bytes, bound: bytes) -> bytes | None:
+        try:
+            raw = urlsafe_b64decode(sealed + b"=" * (-len(sealed) % 4))
+        except binascii.Error:
+            return None
+        if written(raw) != sealed:  # one spelling alone: what is changed in it is not ours any more
+            return None
+        for key in self._keys:
+            session = key.open(raw, bound)
+            if session is not None:
+                return session
+        return None
+
+    def _sealing(self, send: Send, bound: bytes) -> Send:
+        async def send_sealed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                for name, _ in message["headers"]:
+                    if name == HEADER:
+                        message = {**message, "headers": self._sealed(message["headers"], bound)}
+                        break
+            await send(message)
+
+        return send_sealed
+
+    def _sealed(self, headers: list[tuple[bytes, bytes]], bound: bytes) -> list[tuple[bytes, bytes]]:
+        seal = self._keys[0].seal
+        return [(name, seal(value, bound) if name == HEADER else value) for name, value in headers]
+
+
+def written(sealed: bytes) -> bytes:
+    """Bytes as a header can hold them: Base64 for URLs without padding (RFC 4648 §5)."""
+    return urlsafe_b64encode(sealed).rstrip(b"=")
+
+
+def is_stateless(version: bytes | None) -> bool:
+    """Whether a revision has no sessions, and ignores their ids (MCP 2026-07-28, Earlier Streamable HTTP Revisions)."""
+    return version is not None and STATELESS.fullmatch(version) is not None and version >= FIRST_STATELESS
