@@ -81,6 +81,20 @@ def resource_lines(settings: Settings, resource: ResourceSettings) -> Iterator[s
     yield f"    WWW-Authenticate: {Answers(settings, resource).challenge(MissingToken()).decode()}"
     yield f"  every request needs  {words(resource.scopes) or 'a valid token'}"
     yield from (rule_line(rule) for rule in resource.rules)
+    if resource.cedar is not None:
+        yield f"  Cedar decides{', on trial: nothing is refused yet' if resource.cedar.dry_run else ''}"
+    if resource.forward_auth != "off":
+        yield f"  proxies ask {settings.public_url}/authz{resource.path}"
+    yield f"  behind it   {behind(resource)}"
+
+
+def behind(resource: ResourceSettings) -> str:
+    """What a request that passed reaches."""
+    if resource.upstream is not None:
+        return resource.upstream.url
+    if resource.command is not None:
+        return f"the command {resource.command.run[0]}, {'shared' if resource.command.shared else 'one each'}"
+    return "the gate's own tools"
 
 
 def rule_line(rule: Rule) -> str:

@@ -68,6 +68,8 @@ def in_words(decision: Decision) -> Iterator[str]:
         yield f"  client     {decision.client}"
     if decision.reason:
         yield f"  reason     {decision.reason}: {decision.detail}"
+    if decision.would_refuse:
+        yield f"  dry run    would be refused: {decision.would_refuse}"
     if decision.scopes:
         yield f"  scopes     {' '.join(decision.scopes)}"
     if remedy := remedies().get(decision.reason):

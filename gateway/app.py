@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.audit import Audit, Write
 from gateway.authenticate import authenticate
+from gateway.authz import forward_auth_routes
 from gateway.consistency import is_reserved
 from gateway.documents import not_found, public_routes
 from gateway.errors import Refusal
@@ -36,7 +37,7 @@ from gateway.origin import Origins
 from gateway.policy import Policy
 from gateway.principal import Principal
 from gateway.refuse import Answers
-from gateway.settings import ResourceSettings, Settings
+from gateway.settings import CedarSettings, ResourceSettings, Settings
 from gateway.streams import EndWithToken, FilterLists, completion, lists_something, with_cors
 from gateway.verifier import VerifiedTokens, Verifier
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from discovery.fetch import Fetch
+    from gateway.cedar import Cedar
     from gateway.facade.routes import Facade
 
 LISTEN = b"subscriptions/listen"  # the request of 2026-07-28 whose answer is a stream that may wait for ever
@@ -91,7 +93,11 @@ def build(
             yield
 
     app = Starlette(
-        routes=[*public_routes(settings, issuers), *(facade.routes() if facade else [])],
+        routes=[
+            *public_routes(settings, issuers),
+            *forward_auth_routes(settings, gates),
+            *(facade.routes() if facade else []),
+        ],
         middleware=[Middleware(Gates, gates=gates)],
         exception_handlers={404: not_found(settings)},
         lifespan=lifespan,
@@ -121,11 +127,26 @@ def facade_of(
     )
 
 
+def cedar_of(settings: CedarSettings | None, url: str, now: Callable[[], float]) -> Cedar | None:
+    """The Cedar policies of a resource, if it has any; a gate without them does not load Cedar."""
+    if settings is None:
+        return None
+    from gateway.cedar import Cedar  # noqa: PLC0415 - see above
+
+    return Cedar(settings, url, now)
+
+
 def drain(app: Starlette) -> None:
     """End the event streams of a gate that only wait, so that a server which stops need not wait with them."""
     for gate in app.state.gates.values():
         for stream in list(gate.waiting):
             stream.end()
+
+
+def flush(app: Starlette) -> None:
+    """Write what the audit logs of a gate have gathered, for servers that may stop between two requests."""
+    for gate in app.state.gates.values():
+        gate.audit.flush()
 
 
 class Gates:
@@ -164,7 +185,9 @@ class Gate:
         self.app = app
         self.subpaths = resource.subpaths
         self.origins = Origins(settings.public_url, settings.allowed_hosts, settings.allowed_origins)
-        self.policy = Policy(resource.scopes, resource.rules, settings.scope_hierarchy)
+        self.policy = Policy(
+            resource.scopes, resource.rules, settings.scope_hierarchy, cedar_of(resource.cedar, url, now)
+        )
         self.verifier = Verifier(
             frozenset({url, *resource.aliases}),
             issuers.of(resource),
@@ -210,12 +233,13 @@ class Gate:
                 if judged:
                     asked = operations(body)  # 400
                     check_mirrored(headers, asked)  # 400
-            self.policy.check(principal, asked)  # 403
+            revision = headers.get(b"mcp-protocol-version", b"")
+            trial = self.policy.check(principal, asked, scope["method"], revision)  # 403
         except Refusal as refusal:
             refusal_id = self.audit.refused(refusal, scope["method"], principal, asked)
             await self.answers.refuse(refusal, refusal_id, send)
             return
-        self.audit.allowed(principal, scope["method"], asked)
+        self.audit.allowed(principal, scope["method"], asked, trial)
         self.admit(scope, principal)
         stream = self.stream(scope, headers, principal, asked, send)
         try:

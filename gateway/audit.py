@@ -41,6 +41,7 @@ class Decision(msgspec.Struct, omit_defaults=True):
     reason: str = ""
     detail: str = ""
     scopes: list[str] = []  # all that a refused operation needs
+    would_refuse: str = ""  # what policies on trial (`cedar.dry_run`) say against an allowed request
 
 
 class Audit:
@@ -53,8 +54,10 @@ class Audit:
         self._lines: list[bytes] = []
         self._encode = msgspec.json.Encoder().encode
 
-    def allowed(self, principal: Principal, method: str, operations: Iterable[Operation]) -> None:
-        """Note that a request went on."""
+    def allowed(
+        self, principal: Principal, method: str, operations: Iterable[Operation], trial: Refusal | None = None
+    ) -> None:
+        """Note that a request went on; `trial` is why policies on trial would have refused it."""
         if self._write is None:
             return
         decision = Decision(
@@ -69,6 +72,8 @@ class Audit:
         )
         if operations:
             _describe(decision, operations)
+        if trial is not None:
+            decision.would_refuse = printable(str(trial))
         self._gather(self._encode(decision))
 
     def refused(
@@ -97,6 +102,10 @@ class Audit:
             self._lines.append(self._encode(decision))
             self.flush()
         return decision.id
+
+    def of(self, resource: str) -> Audit:
+        """The same log, for another resource."""
+        return Audit(resource, self._write, self._now)
 
     def flush(self) -> None:
         """Write what has been gathered."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import translate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, get_args
 from urllib.parse import unquote
 
 from cachetools import LRUCache
@@ -14,6 +14,11 @@ from gateway.errors import DeniedByPolicy, InsufficientScope
 from gateway.operation import Kind, Operation, Target
 from gateway.principal import Principal
 from gateway.settings import Rule
+
+if TYPE_CHECKING:
+    from gateway.cedar import Cedar
+
+ALL_KINDS: frozenset[Kind] = frozenset(get_args(Kind))
 
 # Strangers choose names, so the memory is bounded both ways.
 MEMO = 4_096  # targets whose needs are remembered
@@ -31,7 +36,8 @@ class Policy:
     """The rules of one resource.
 
     `scopes` are needed by every request, `rules` by what they name. `hierarchy` says which scopes a broader one
-    implies (MCP 2026-07-28, Step-Up Authorization Flow: a broader scope is accepted for a narrower one).
+    implies (MCP 2026-07-28, Step-Up Authorization Flow: a broader scope is accepted for a narrower one). `cedar` are
+    the policies that have the last word.
     """
 
     def __init__(
@@ -39,30 +45,47 @@ class Policy:
         scopes: Iterable[str] = (),
         rules: Iterable[Rule] = (),
         hierarchy: Mapping[str, Iterable[str]] | None = None,
+        cedar: Cedar | None = None,
     ) -> None:
         self.scopes = frozenset(scopes)
         self.rules = tuple((rule, _patterns(rule)) for rule in rules)
+        self.cedar = cedar
         self.kinds = frozenset(kind for _, patterns in self.rules for kind, found in patterns.items() if found)
+        if cedar is not None and not cedar.dry_run:
+            self.kinds = ALL_KINDS
         self.hierarchy = {broad: frozenset(narrow) for broad, narrow in (hierarchy or {}).items()}
         self.known = self.scopes.union(
             *(rule.scopes for rule, _ in self.rules), self.hierarchy, *self.hierarchy.values()
         )
         self.claim_names = frozenset(name for rule, _ in self.rules for name in rule.claims)
+        if cedar is not None:
+            self.claim_names |= cedar.claims.keys()
         self._needs: LRUCache[Target, Needs] = LRUCache(MEMO)
         self._implied: LRUCache[frozenset[str], frozenset[str]] = LRUCache(MEMO)
 
     @property
     def asks_about_operations(self) -> bool:
         """Whether any rule is about what a request does, so that its body must be read."""
-        return bool(self.rules)
+        return bool(self.rules) or self.cedar is not None
 
-    def check(self, principal: Principal, operations: Iterable[Operation]) -> None:
-        """Let all of these operations pass, or none.
+    def check(
+        self, principal: Principal, operations: Collection[Operation], method: str = "POST", revision: bytes = b""
+    ) -> DeniedByPolicy | None:
+        """Let all of these operations pass, or none; what Cedar policies on trial would refuse, if there are any.
+
+        `method` is HTTP's; `revision` is that of the protocol, as the request says.
 
         Raises:
             InsufficientScope: with every scope they need, in one go, and those of ours already granted.
-            DeniedByPolicy: a group or claim is missing, which no scope would cure.
+            DeniedByPolicy: a group or claim is missing, which no scope would cure, or Cedar policies refuse.
         """
+        self.check_rules(principal, operations)
+        if self.cedar is None:
+            return None
+        return self.cedar.check(principal, operations, method, revision.decode("latin-1"))
+
+    def check_rules(self, principal: Principal, operations: Iterable[Operation]) -> None:
+        """Scopes and rules alone, without Cedar policies; raises what `check` does."""
         needed = set(self.scopes)
         for operation in operations:
             for target in operation.targets:
@@ -77,10 +100,10 @@ class Policy:
     def may(self, principal: Principal, target: Target) -> bool:
         """Whether a call of this target would pass; what lists show is decided by nothing else."""
         try:
-            self.check(principal, [Operation("", (target,))])
+            self.check_rules(principal, [Operation("", (target,))])
         except (InsufficientScope, DeniedByPolicy):
             return False
-        return True
+        return self.cedar is None or self.cedar.shows(principal, target)
 
     def rules_about(self, kind: Kind) -> bool:
         """Whether what a list of this kind shows may depend on the principal."""

@@ -56,6 +56,7 @@ def test_check_shows_what_would_be_published(tmp_path: Path) -> None:
     assert "https://mcp.example.com/.well-known/oauth-protected-resource/mcp" in done.stdout
     assert 'WWW-Authenticate: Bearer scope="mcp:use"' in done.stdout
     assert "tool multi-greet needs  greetings:many" in done.stdout
+    assert "behind it   the gate's own tools" in done.stdout
     assert "tool greet needs  a group of staff and claim vip = True" in done.stdout
     assert done.stdout.endswith("These settings are good to serve.\n")
 

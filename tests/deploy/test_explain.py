@@ -69,6 +69,11 @@ def test_decision_that_was_allowed_is_told_too() -> None:
     assert list(in_words(decision)) == ["1970-01-01 00:00:00 UTC  allowed", "  request    POST https://gw.example/mcp"]
 
 
+def test_dry_run_is_told() -> None:
+    decision = Decision(0.0, "a", "allowed", "https://gw.example/mcp", "POST", would_refuse="by policy nights")
+    assert "  dry run    would be refused: by policy nights" in in_words(decision)
+
+
 def test_log_is_the_file_of_the_settings_where_nothing_is_piped_in(tmp_path: Path) -> None:
     settings = {"public_url": "https://mcp.example.com", "issuers": [{"issuer": "https://issuer.example.com"}]}
     (tmp_path / "audit.jsonl").write_text('{"time":0,"id":"a","decision":"allowed","resource":"r","method":"GET"}\n')
