@@ -1,0 +1,51 @@
+"""The report as SARIF 2.1.0, which code hosts show beside the code: a rule a requirement, a result a problem."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .report import Outcome, Problem, Report
+from .requirements import Requirement
+
+LEVELS: dict[Outcome, str] = {"failed": "error", "warned": "warning", "informed": "note"}
+
+
+def write(report: Report) -> str:
+    """The SARIF log as JSON."""
+    rules = [_rule(each) for each in report.requirements()]
+    results = [
+        _result(report, check.requirement, problem, check.revision)
+        for check in report.checks
+        for problem in check.problems
+        if not (problem.outcome == "failed" and check.requirement in report.expected)
+    ]
+    driver = {"name": "mcp-conformance", "informationUri": "https://modelcontextprotocol.io", "rules": rules}
+    finished = {"executionSuccessful": not report.stopped, "exitCode": report.exit_code}
+    run = {"tool": {"driver": driver}, "results": results, "invocations": [finished], "columnKind": "unicodeCodePoints"}
+    return json.dumps(
+        {"$schema": "https://json.schemastore.org/sarif-2.1.0.json", "version": "2.1.0", "runs": [run]}, indent=1
+    )
+
+
+def _rule(each: Requirement) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "shortDescription": {"text": each.statement},
+        "help": {"text": f"{each.level}, by {each.source}."},
+        "properties": {"level": each.level, "basis": each.basis, "versions": list(each.versions)},
+    }
+
+
+def _result(report: Report, name: str, problem: Problem, revision: str) -> dict[str, Any]:
+    text = report.secrets.text(problem.what + (f" [{revision}]" if revision else ""))
+    told: dict[str, Any] = {
+        "ruleId": name,
+        "level": LEVELS.get(problem.outcome, "none"),
+        "message": {"text": f"{text} Mend it: {problem.fix}"},
+        # A server has no source file at hand: its URL stands for it.
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": report.secrets.text(report.target)}}}],
+    }
+    if problem.answer:
+        told["properties"] = {"exchange": report.exchange(problem.answer)}
+    return told

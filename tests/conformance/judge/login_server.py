@@ -1,0 +1,145 @@
+"""An authorization server that does everything right, unless it is told to get one thing wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from conformance.issuer import Issuer, Keys, User
+from conformance.login import PORT
+
+NAME, PASSWORD, SECOND = "alice", "wonderland", "bob"
+CALLBACK = f"http://127.0.0.1:{PORT}/callback"
+KEYS = Keys()
+
+
+class LoginServer:
+    """The issuer at `url`, for the resource, as an ASGI app."""
+
+    def __init__(self, url: str, resource: str, *faults: str) -> None:
+        self.has: Callable[[str], bool] = frozenset(faults).__contains__
+        self.url = url
+        users = [User(NAME, PASSWORD), User(SECOND, PASSWORD)]
+        known = None if self.has("any resource is granted") else [resource]
+        scopes = {"mcp:use": "Use it", "mcp:admin": "Run it"}
+        self.issuer = Issuer.plain(url, users=users, scopes=scopes, resources=known, keys=KEYS.copy())
+        self.answers: dict[str, list[Message]] = {}  # what codes were exchanged for
+        self.redirects: dict[str, str] = {}  # redirect URIs that were asked for, by state
+        self._break_profile()
+        self._break_document()
+        self.app: ASGIApp = self.issuer.app
+
+    def _break_profile(self) -> None:
+        profile = self.issuer._profile
+        if self.has("iss is advertised and not sent"):
+            vars(profile)["sends_iss"] = False
+        if self.has("verifiers are not compared"):
+            vars(profile)["requires_pkce"] = False
+        if self.has("refresh tokens do not rotate"):
+            vars(profile)["rotates"] = False
+        if self.has("used refresh tokens work"):
+            vars(profile)["grace"] = 1e9
+
+    def _break_document(self) -> None:
+        document = self.issuer.metadata()
+        if self.has("no discovery document"):
+            self.issuer.metadata_server.status = 404
+        if self.has("another issuer in the document") or self.has("another issuer at the origin"):
+            document["issuer"] = "https://elsewhere.test"
+        if self.has("no S256 in the document"):
+            del document["code_challenge_methods_supported"]
+        if self.has("no token endpoint in the document"):
+            del document["token_endpoint"]
+        if self.has("plain endpoints in the document"):
+            document["authorization_endpoint"] = "http://elsewhere.test/authorize"
+        if self.has("documents are not supported"):
+            document["client_id_metadata_document_supported"] = False
+        if self.has("no methods for machines"):
+            document["token_endpoint_auth_methods_supported"] = ["none"]
+        self.issuer.metadata_server.body = json.dumps(document).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The issuer, with the faults that are in what goes in and out."""
+        body = b""
+        while (message := await receive())["type"] == "http.request":
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        path, host = scope["path"], dict(scope["headers"]).get(b"host", b"").decode()
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        form = dict(parse_qsl(body.decode("utf-8", "replace")))
+        if path == "/revoke" and self.has("revocation does nothing"):
+            await answer(send, 200)
+        elif path == "/authorize" and self.has("the facade does not ask") and host == urlsplit(self.url).netloc:
+            away = self.url.replace("127.0.0.1", "localhost")
+            await answer(send, 302, f"{away}/authorize?{scope['query_string'].decode()}")
+        elif form.get("code") in self.answers:
+            for each in self.answers[form["code"]]:
+                await send(each)
+        else:
+            query, form = self.changed(path, query, form)
+            scope = {**scope, "query_string": urlencode(query).encode()}
+            await self.passed_on(
+                scope, body if path == "/register" else urlencode(form).encode(), send, form.get("code", "")
+            )
+
+    def changed(self, path: str, query: dict[str, str], form: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """What the issuer is made to see."""
+        if self.has("verifiers are not compared"):
+            query = {name: value for name, value in query.items() if not name.startswith("code_challenge")}
+            form.pop("code_verifier", None)
+        asked = query.get("redirect_uri", "")
+        if (
+            path == "/authorize"
+            and self.has("redirects are compared by their beginning")
+            and asked.startswith(CALLBACK)
+        ):
+            self.redirects[query.get("state", "")] = asked
+            query["redirect_uri"] = CALLBACK
+        return query, form
+
+    async def passed_on(self, scope: Scope, body: bytes, send: Send, code: str) -> None:
+        """The issuer's answer, with what is wrong about it."""
+        said: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def take(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": self.headers(message["headers"])}
+            said.append(message)
+            await send(message)
+
+        if scope["method"] == "POST" and scope["path"] != "/register":
+            headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+            scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+        await self.app(scope, receive, take)
+        if code and self.has("codes work again") and said[0]["status"] == 200:
+            self.answers[code] = said
+
+    def headers(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The header fields of an answer."""
+        if self.has("answers may be stored"):
+            headers = [(name, value) for name, value in headers if name.lower() != b"cache-control"]
+        return [(name, self.location(value) if name.lower() == b"location" else value) for name, value in headers]
+
+    def location(self, value: bytes) -> bytes:
+        """Where the browser is sent: to what was asked for, if that is the fault."""
+        text = value.decode()
+        if self.has("the facade does not ask"):
+            text = text.replace(f"{self.url}/login", f"{self.url.replace('127.0.0.1', 'localhost')}/login")
+        state = dict(parse_qsl(urlsplit(text).query)).get("state", "")
+        if state in self.redirects and text.startswith(CALLBACK):
+            text = self.redirects[state] + text.removeprefix(CALLBACK)
+        return text.encode()
+
+
+async def answer(send: Send, status: int, location: str = "") -> None:
+    """A bare answer."""
+    headers = [(b"location", quote(location, safe=":/?&=%#").encode())] if location else []
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,152 @@
+"""What the judge writes: every report can be read by what reads such reports, and none shows a secret."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from conformance.command import main
+from conformance.redaction import Redaction
+from conformance.serving import serving
+from deploy.cli import main as bearergate
+from tests.conformance.judge.correct import Protected
+from tests.conformance.judge.judged import free_port, quiet
+from tests.conformance.judge.login_server import NAME, PASSWORD, LoginServer
+
+KINDS = ("json", "junit", "sarif", "html")
+
+
+@contextmanager
+def target(*faults: str) -> Iterator[str]:
+    """The URL of a server with faults and a login."""
+    port = free_port()
+    own = f"http://127.0.0.1:{port}"
+    app = Protected(f"{own}/mcp", own, *faults, servers=(own,))
+    app.beside = LoginServer(own, f"{own}/mcp", *faults)
+    with quiet(), serving(app, port, lifespan=True):
+        yield f"{own}/mcp"
+
+
+def run(url: str, folder: Path, *more: str) -> tuple[int, dict[str, str]]:
+    """The exit status, and the reports by kind."""
+    files = {kind: folder / f"report.{kind}" for kind in KINDS}
+    options = [part for kind, file in files.items() for part in (f"--{kind}", str(file))]
+    status = main([url, *options, *more])
+    return status, {kind: file.read_text("utf-8") for kind, file in files.items() if file.exists()}
+
+
+def test_reports_hold_the_failures_and_no_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_PASSWORD", PASSWORD)
+    faults = ("query is a bearer method", "tokens in the query count", "answers may be stored")
+    with target(*faults) as url:
+        status, said = run(url, tmp_path, "--username", NAME, "--password", "env:JUDGE_PASSWORD")
+    printed = capsys.readouterr().out
+    assert status == 1
+    told = json.loads(said["json"])
+    failed = {each["id"] for each in told["requirements"] if each["verdict"] == "failed"}
+    assert failed == {"PRM-06", "RS-CRED-01"} == set(told["unexpected"]), told["counts"]
+    assert told["counts"]["warned"] >= 1
+    cases = ET.fromstring(said["junit"]).iter("testcase")  # noqa: S314 - our own
+    assert {case.get("classname") for case in cases if case.find("failure") is not None} == failed
+    results = json.loads(said["sarif"])["runs"][0]["results"]
+    assert {each["ruleId"] for each in results if each["level"] == "error"} == failed
+    HTMLParser().feed(said["html"])
+    assert "<script" not in said["html"]
+    assert "2 requirements are not met" in said["html"]
+    for text in (printed, *said.values()):
+        assert all(name in text for name in failed)
+        assert PASSWORD not in text
+        assert "eyJ" not in text, text[max(text.find("eyJ") - 200, 0) : text.find("eyJ") + 100]
+        assert "=[redacted]" in text
+
+
+def test_failure_that_is_expected_is_none_and_one_that_is_met_is_an_error(tmp_path: Path) -> None:
+    listed = tmp_path / "expected"
+    options = ("--only", "PRM-04", "--only", "PRM-01", "--expected-failures", str(listed))
+    with target("resource has a slash") as url:
+        assert run(url, tmp_path, "--only", "PRM-04")[0] == 1
+        listed.write_text("# known\nPRM-04 a slash that clients rely on\n")
+        status, said = run(url, tmp_path, *options)
+        assert status == 0
+        assert json.loads(said["sarif"])["runs"][0]["results"] == []
+        listed.write_text("PRM-04 a slash\nPRM-01 long mended\n")
+        assert run(url, tmp_path, *options)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        pytest.param(["ftp://x/mcp"], "is no URL of an MCP endpoint", id="another scheme"),
+        pytest.param(["http://127.0.0.1:1/mcp", "--token", "env:NOT_SET_AT_ALL"], "is not set", id="no variable"),
+        pytest.param(["http://127.0.0.1:1/mcp", "--token", "@/no/such/file"], "cannot be read", id="no file"),
+        pytest.param(["http://127.0.0.1:1/mcp", "--claim", "a"], "is not NAME=JSON", id="no claim"),
+        pytest.param(["http://127.0.0.1:1/mcp", "--claim", "a=b"], "is no JSON", id="no JSON"),
+        pytest.param(["http://127.0.0.1:1/mcp", "--expected-failures", "/no/such"], "cannot be read", id="no list"),
+    ],
+)
+def test_option_that_cannot_be_used_is_a_sentence_and_status_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    assert main(arguments) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_expected_failure_of_no_requirement_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "list").write_text("RS-999-01 never\n")
+    assert main(["http://127.0.0.1:1/mcp", "--expected-failures", str(tmp_path / "list")]) == 2
+    assert "there is no requirement RS-999-01" in capsys.readouterr().err
+
+
+def test_port_that_is_taken_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    with target() as url:
+        port = url.rpartition(":")[2].removesuffix("/mcp")
+        assert main([url, "--issuer-port", port]) == 2
+    assert "cannot be used" in capsys.readouterr().err
+
+
+def test_wrong_password_leaves_the_rest_to_be_judged_and_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with target() as url:
+        status, said = run(url, tmp_path, "--username", NAME, "--password", "not-" + PASSWORD)
+    assert status == 2
+    assert "the password was refused" in json.loads(said["json"])["stopped"]
+    assert json.loads(said["json"])["counts"]["passed"] > 20
+    assert "the password was refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Bearer eyJhbGciOiJSUzI1NiJ9.eyJhIjoxfQ.c2lnbmF0dXJl",
+        "https://x/cb?code=SplxlOBeZQQYbYS6WxSbIA&state=af0ifjsldkj",
+        '{"access_token": "2YotnFZFEjr1zCsicMWpAA", "refresh_token":"tGzv3JOkF0XG5Qx2TlKWIA"}',
+        "password=correct-horse",
+        "the very-secret itself",
+        "escaped: very%20secret%2F",
+    ],
+)
+def test_secret_is_taken_out(text: str) -> None:
+    redaction = Redaction()
+    redaction.hide("very-secret", "very secret/", "", None, "ab")
+    told = redaction.text(text)
+    for secret in ("eyJ", "Splxl", "af0if", "2Yotn", "tGzv3", "correct-horse", "very-secret", "very%20secret"):
+        assert secret not in told
+    assert redaction.header("Authorization", "Bearer abcdefgh") == "Bearer [8 characters]"
+    assert redaction.header("Cookie", "a=b") == "[3 characters]"
+    assert redaction.text("code: a word about the state of things") == "code: a word about the state of things"
+
+
+def test_verb_of_the_command_runs_the_judge(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        bearergate(["conformance", f"http://127.0.0.1:{free_port()}/mcp"])
+    assert ended.value.code == 2
+    assert "cannot be judged" in capsys.readouterr().err
