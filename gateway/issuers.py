@@ -96,6 +96,6 @@ class TrustedIssuers:
 
         # What the settings name is the operator's own choice, wherever it is; what metadata leads to is not.
         named = [url for issuer in self._settings.issuers for url in (issuer.issuer, issuer.jwks_uri) if url]
-        hosts = {urlsplit(url).hostname or "" for url in named}
-        self._fetch = Fetch(allow_hosts=frozenset({*hosts, *self._settings.private_hosts}))
+        named += [f"//{host}" for host in self._settings.private_hosts]
+        self._fetch = Fetch(allow_hosts=frozenset(urlsplit(url).hostname or "" for url in named))
         return self._fetch

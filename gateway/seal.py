@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 MAX_SEALED = 16_384  # characters of a value that is looked at
 HEADER = {"alg": "dir", "enc": "A256GCM"}
+# How every value begins: this header, and no encrypted key. No other header is even read.
+BEGINNING = base64.urlsafe_b64encode(msgspec.json.encode(HEADER)).rstrip(b"=").decode() + ".."
 
 Content = TypeVar("Content")
 
@@ -84,8 +86,8 @@ class Seal:
         from joserfc import jwe  # noqa: PLC0415 - see seal
         from joserfc.errors import JoseError  # noqa: PLC0415
 
-        if len(value) > MAX_SEALED or not value.isascii():
-            raise Unsealable("it is longer than any sealed value, or no ASCII")
+        if len(value) > MAX_SEALED or not value.isascii() or not value.startswith(BEGINNING):
+            raise Unsealable("it is longer than any sealed value, or looks like none")
         for key in self._keys():
             try:
                 opened = jwe.decrypt_compact(value, key, algorithms=list(HEADER.values()))

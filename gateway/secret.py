@@ -20,11 +20,13 @@ def read_secret(file: str) -> str:
     try:
         with Path(file).open("rb") as opened:
             text = opened.read(MAX_SECRET + 1)
-        if len(text) > MAX_SECRET:
-            raise InvalidSecret(f"{file} is larger than {MAX_SECRET} bytes, so hardly a secret")
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        cause = error.strerror if isinstance(error, OSError) else error
+        raise InvalidSecret(f"{file} cannot be read ({cause}); check its name and permissions") from None
+    if len(text) > MAX_SECRET:
+        raise InvalidSecret(f"{file} is larger than {MAX_SECRET} bytes, so hardly a secret")
+    try:
         secret = text.decode("utf-8").strip()
-    except OSError as error:
-        raise InvalidSecret(f"{file} cannot be read ({error.strerror}); check its name and permissions") from None
     except UnicodeDecodeError:
         raise InvalidSecret(f"{file} is not text in UTF-8") from None
     if not secret:

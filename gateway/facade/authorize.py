@@ -58,7 +58,8 @@ class Authorize:
             wish = self._wish(asked, client, redirect_uri)
             name = front.browsers.name(request.cookies)
             wish = msgspec.structs.replace(wish, browser=fingerprint(name))
-            if asked.get("prompt") != "consent" and front.browsers.approved(request.cookies, client.client_id, wish):
+            again = "consent" in asked.get("prompt").split()
+            if not again and front.browsers.approved(request.cookies, client.client_id, wish):
                 response = await self._to_issuer(wish)
             else:
                 response = self._ask(client, wish)
@@ -75,6 +76,7 @@ class Authorize:
             form = await read_form(request)
             consent = self._open(form.get("consent"))
             client = await front.clients.find(consent.client_id)
+            front.resource((consent.wish.resource,))  # which a newer release may not have any more
         except Shown as error:
             return front.show(error, CONSENT_ENDPOINT, "POST")
         except OAuthError as error:

@@ -6,6 +6,7 @@ they cannot have it: browsers and command-line clients differ about `Secure` the
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DAY = 86_400
 REMEMBERED = 24  # consents
+NAME = re.compile(r"[A-Za-z0-9_-]{32}")  # 24 random bytes in Base64url
 MAX_COOKIE = 3_800  # characters; browsers keep 4,096 with name and attributes
 
 
@@ -55,7 +57,7 @@ class Browsers:
     def name(self, cookies: Mapping[str, str]) -> str:
         """The browser's name: the one it has, or a new one."""
         given = cookies.get(self.name_cookie, "")
-        return given if 20 <= len(given) <= 64 and given.isascii() else secrets.token_urlsafe(24)
+        return given if NAME.fullmatch(given) else secrets.token_urlsafe(24)
 
     def is_of(self, cookies: Mapping[str, str], wish: Wish) -> bool:
         """Whether a wish was made in this very browser."""

@@ -12,6 +12,7 @@ from gateway.facade.redirects import InvalidRedirect, check_redirect, is_native,
 MAX_NAME = 100  # characters that are shown
 MAX_REDIRECTS = 10
 GRANTS = ("authorization_code", "refresh_token")
+QUOTES = str.maketrans(dict.fromkeys('“”„‟"', "'"))  # a name must not end the quotation that it is shown in
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,7 @@ def check_redirects(uris: list[str], application_type: str | None) -> None:
 def shown_name(name: str | None) -> str:
     """A name that is safe to show: one line of printable characters, without what turns text around."""
     text = "".join(character if character.isprintable() else " " for character in name or "")
-    return " ".join(text.split())[:MAX_NAME]
+    return " ".join(text.translate(QUOTES).split())[:MAX_NAME]
 
 
 def _invalid(description: str) -> OAuthError:

@@ -44,11 +44,11 @@ class ClientDocuments:
         Raises:
             OAuthError: invalid_client, with a sentence for its developers.
         """
-        if client_id in self._found:
-            found: Client = self._found[client_id]
+        found: Client | None = self._found.get(client_id)
+        if found is not None:
             return found
-        if client_id in self._failed:
-            raise _refused(self._failed[client_id])
+        if failed := self._failed.get(client_id):
+            raise _refused(failed)
         _check_id(client_id)
         if client_id not in self._under_way:
             if len(self._under_way) >= AT_ONCE:

@@ -21,6 +21,11 @@ from gateway.facade.sealed import Wish
 from gateway.seal import Seal
 
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
+EXTRA = {
+    401: {"www-authenticate": 'Basic realm="clients are public"'},  # RFC 6749 §5.2, RFC 9110 §15.5.2
+    429: {"retry-after": "60"},
+    503: {"retry-after": "5"},
+}
 
 
 class Protected(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,12 +97,11 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         """A page that says why it cannot go on; nothing is redirected."""
         return error_page(error.sentence, self.note(endpoint, method, error=error), error.status)
 
-    def tell(self, error: OAuthError, endpoint: str) -> Response:
+    def tell(self, error: OAuthError, endpoint: str, method: str = "POST") -> Response:
         """An error in JSON (RFC 6749 §5.2)."""
-        refusal_id = self.note(endpoint, "POST", error=error)
+        refusal_id = self.note(endpoint, method, error=error)
         body = {"error": error.code, "error_description": error.description, "refusal": refusal_id}
-        headers = {"retry-after": "5"} if error.status in (429, 503) else {}
-        return json_answer(body, error.status, headers)
+        return json_answer(body, error.status, EXTRA.get(error.status, {}))
 
     def note(
         self, endpoint: str, method: str, *, error: OAuthError | Shown | None = None, done: str = "", client: str = ""

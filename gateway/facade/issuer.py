@@ -7,7 +7,7 @@ import base64
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
-from urllib.parse import quote_plus, urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -22,6 +22,7 @@ FRESH = 3600.0  # seconds its metadata is used
 RETRY = 30.0  # seconds before metadata that could not be had is asked for again, while an older one serves
 TIMEOUT = 10.0  # seconds for one answer of the token endpoint
 MAX_ANSWER = 256 * 1024  # bytes
+SECRETS = ("code", "code_verifier", "refresh_token", "token")  # fields of a request
 
 Discover = Callable[[], Awaitable["IssuerMetadata"]]
 
@@ -57,6 +58,8 @@ class Issuer:
         self._transport: httpx.AsyncBaseTransport | None = None
         self._metadata: IssuerMetadata | None = None
         self._fresh_until = float("-inf")
+        self._failed_at = float("-inf")
+        self._failure = ""
         self._turn = asyncio.Lock()
         self._now = now
 
@@ -68,14 +71,18 @@ class Issuer:
         """
         from discovery.issuer import IssuerError  # noqa: PLC0415 - with the first login, not at start
 
+        asked_at = self._now()
         async with self._turn:
+            if self._metadata is None and self._failed_at > asked_at:  # while this one waited for its turn
+                raise issuer_unavailable(self._failure)
             if self._metadata is None or self._now() >= self._fresh_until:
                 try:
                     self._metadata = await self._discover()
                     self._fresh_until = self._now() + FRESH
                 except IssuerError as error:
                     if self._metadata is None:
-                        raise issuer_unavailable(str(error)) from None
+                        self._failed_at, self._failure = self._now(), str(error)
+                        raise issuer_unavailable(self._failure) from None
                     self._fresh_until = self._now() + RETRY
             return self._metadata
 
@@ -92,16 +99,17 @@ class Issuer:
         status, answer = await self._post(endpoint, form)
         if status == 200 and answer.access_token:
             return answer
-        raise _refusal(status, answer)
+        raise _refusal(status, answer, form)
 
     async def revoke(self, token: str) -> None:
         """End a refresh token at the issuer; raises as `tokens` does."""
         endpoint = (await self.metadata()).revocation_endpoint
         if not endpoint:
             raise OAuthError("unsupported_token_type", "The issuer cannot revoke tokens.")
-        status, answer = await self._post(endpoint, {"token": token, "token_type_hint": "refresh_token"})
+        form = {"token": token, "token_type_hint": "refresh_token"}
+        status, answer = await self._post(endpoint, form)
         if status != 200:
-            raise _refusal(status, answer)
+            raise _refusal(status, answer, form)
 
     async def close(self) -> None:
         """Close the connections to the issuer."""
@@ -149,7 +157,8 @@ class Issuer:
             return {**form, "client_id": self.client_id}, {}
         methods = (await self.metadata()).token_endpoint_auth_methods_supported
         if "client_secret_basic" in methods or "client_secret_post" not in methods:
-            pair = f"{quote_plus(self.client_id)}:{quote_plus(self._secret)}"
+            # As %20 a blank is read by those who decode a form, and by those who decode no more than a URL.
+            pair = f"{quote(self.client_id, safe='')}:{quote(self._secret, safe='')}"
             return form, {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
         return {**form, "client_id": self.client_id, "client_secret": self._secret}, {}
 
@@ -175,15 +184,18 @@ def _answer(status: int, body: bytes, url: str) -> Answer:
     try:
         members = msgspec.json.decode(body or b"{}", type=dict[str, object])
         return msgspec.convert({name: value for name, value in members.items() if value is not None}, Answer)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         if status >= 500 or status == 429:
             return Answer()
         raise _broken(f"{url} answers {status} with something that is no token answer") from None
 
 
-def _refusal(status: int, answer: Answer) -> OAuthError:
+def _refusal(status: int, answer: Answer, form: dict[str, str]) -> OAuthError:
     """What an error of the issuer means to the client (RFC 6749 §5.2)."""
-    detail = f"the issuer answers {status} {answer.error[:100]} {answer.error_description[:200]}".strip()
+    said = answer.error_description
+    for value in (form[name] for name in SECRETS if name in form):
+        said = said.replace(value, "...")  # some issuers repeat what they were sent, and this is for the log
+    detail = f"the issuer answers {status} {answer.error[:100]} {said[:200]}".strip()
     if status == 429 or status >= 500:
         return issuer_unavailable(detail)
     if answer.error == "invalid_grant":

@@ -33,7 +33,7 @@ class Metadata:
         try:
             revokes = bool((await self._front.issuer.metadata()).revocation_endpoint)
         except OAuthError as error:
-            return self._front.tell(error, PATHS[0])
+            return self._front.tell(error, PATHS[0], "GET")
         body = msgspec.json.encode(self.document(revokes=revokes))
         return Response(body, headers={"cache-control": "public, max-age=300"}, media_type="application/json")
 

@@ -49,13 +49,13 @@ footer p:last-child { margin: 0; }
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
 # No form-action on purpose: Chromium applies it to every redirect that follows a form, and where a login ends, in
-# any app's own scheme, is not known here. What the form sends is only good at this origin.
+# any app's own scheme, is not known here. What the form sends is only good at this origin. And no
+# Cross-Origin-Opener-Policy: web clients open a login in a pop-up, whose last page tells the one that opened it.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; frame-ancestors 'none'"
     ),
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Referrer-Policy": "same-origin",  # with no-referrer the form's Origin would be null, and could not be checked
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

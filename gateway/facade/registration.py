@@ -44,7 +44,7 @@ class Register:
     def _answer(self, metadata: Metadata) -> dict[str, object]:
         front, name = self._front, shown_name(metadata.client_name)
         registration = Registration(redirect_uris=tuple(metadata.redirect_uris), name=name)
-        grants = [grant for grant in GRANTS if metadata.grant_types is None or grant in metadata.grant_types]
+        grants = [grant for grant in GRANTS if not metadata.grant_types or grant in metadata.grant_types]
         said: dict[str, object] = {
             "client_id": front.seal.seal(CLIENT, registration),
             "client_id_issued_at": int(front.now()),
@@ -85,7 +85,7 @@ def _peer(request: Request) -> str:
         address = ip_address(host)
     except ValueError:
         return host
-    if isinstance(address, IPv6Address):
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return address.exploded[:19]
     return host
 

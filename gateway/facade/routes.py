@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.audit import Write
@@ -36,9 +38,6 @@ from gateway.secret import read_secret
 from gateway.settings import FacadeSettings, ResourceSettings, Settings
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
-
     from discovery.fetch import Fetch
     from discovery.issuer import IssuerMetadata
 
@@ -117,7 +116,13 @@ class Facade:
 def _open(path: str, handler: Handler, method: str) -> Route:
     """A route that pages of any origin may call: nothing there goes by cookies or by where a request comes from."""
     anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=[method], allow_headers=["*"])
-    return Route(path, handler, methods=[method, "OPTIONS"], middleware=[anywhere])
+
+    async def answer(request: Request) -> Response:
+        if request.method == "OPTIONS":  # not a preflight, which the middleware answers
+            return Response(status_code=204, headers={"allow": f"{method}, OPTIONS"})
+        return await handler(request)
+
+    return Route(path, answer, methods=[method, "OPTIONS"], middleware=[anywhere])
 
 
 def _protected(settings: Settings, resource: ResourceSettings) -> Protected:
@@ -148,10 +153,7 @@ def _careful(facade: FacadeSettings) -> Callable[[], Fetch]:
     def make() -> Fetch:
         from discovery.fetch import Fetch  # noqa: PLC0415 - see above
 
-        return Fetch(allow_hosts=frozenset(_hosts(facade.insecure_client_document_hosts)))
+        named = facade.insecure_client_document_hosts
+        return Fetch(allow_hosts=frozenset(urlsplit(f"//{host}").hostname or "" for host in named))
 
     return make
-
-
-def _hosts(named: Iterable[str]) -> Iterable[str]:
-    return (host.strip("[]") for host in named)

@@ -49,6 +49,9 @@ class Replicas(httpx.AsyncBaseTransport):
             )
         return await self.network.handle_async_request(request)
 
+    async def aclose(self) -> None:
+        await self.network.aclose()
+
 
 class Deployment:
     """A folder with settings, an issuer that has a client for the gate, and replicas that come and go."""

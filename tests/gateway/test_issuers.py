@@ -150,7 +150,7 @@ class TestFetching:
 
     def test_hosts_of_the_settings_may_be_private_and_no_others(self) -> None:
         issuers = [{"issuer": "https://login.internal", "jwks_uri": "https://keys.internal/jwks"}]
-        settings = parse({"public_url": PUBLIC, "issuers": issuers, "private_hosts": ["mirror.internal"]})
+        settings = parse({"public_url": PUBLIC, "issuers": issuers, "private_hosts": ["mirror.internal:8443"]})
         trusted = TrustedIssuers(settings)
         fetch = trusted.fetch()
         assert fetch.allow_hosts == {"login.internal", "keys.internal", "mirror.internal"}
