@@ -14,16 +14,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from deploy import clients, policies
+
 if TYPE_CHECKING:
     from gateway.settings import Settings
 
-OWN = {"gateway", "discovery", "tools", "deploy", "conformance"}
+OWN = {"gateway", "discovery", "tools", "deploy", "conformance", "client"}
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["conformance"]:
+        judge_server(given[1:])
     parser = command_line()
-    said = parser.parse_args(arguments)
+    said = parser.parse_args(given)
     if said.version:
         print_version()
     elif said.run is None:
@@ -58,11 +63,14 @@ def command_line() -> ArgumentParser:
     server.add_argument("--port", type=port, metavar="N", help="port to listen on, over that of the settings")
     checker = command(check)
     checker.add_argument("--schema", action="store_true", help="print the JSON Schema of the settings instead")
+    command(conformance)
     explainer = command(explain)
     explainer.add_argument("id", metavar="ID", help="the id from a refusal, or from a line of the log")
     explainer.add_argument("--log", metavar="FILE", help="the audit log; - is standard input")
     for made in (server, checker, explainer):
         made.add_argument("-f", "--file", type=Path, help="settings file; bearergate.yaml if it is there")
+    clients.add(command)
+    policies.add(command)
     return parser
 
 
@@ -113,6 +121,20 @@ def explain(said: Namespace) -> None:
     print(in_words(said.id, said.log or audit_log_of(said.file)))
 
 
+def conformance(_: Namespace) -> None:
+    """Judge any protected MCP server; `bearergate conformance --help` says how"""
+    judge_server([])
+
+
+def judge_server(arguments: list[str]) -> NoReturn:
+    """Run the judge, which reads its own arguments, and end with its status."""
+    try:
+        from conformance.command import main as judge
+    except ImportError as error:
+        missing(error, "conformance")
+    raise SystemExit(judge(arguments, "bearergate conformance"))
+
+
 def print_version() -> None:
     """Print the version that is installed."""
     from importlib.metadata import version
@@ -142,16 +164,23 @@ def audit_log_of(file: Path | None) -> str:
 @contextlib.contextmanager
 def one_sentence() -> Iterator[None]:
     """Ends the command with a sentence per problem, and exit status 1, where the cause is not a fault of ours."""
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, expected()):
+            raise
+        leave(str(error))
+
+
+def expected() -> tuple[type[Exception], ...]:
+    """The causes that are no fault of ours; a command that ends well need not import them."""
     from deploy.explain import NotExplainedError
     from deploy.output import CannotWriteError
     from deploy.server import CannotListenError
     from gateway.sources import SettingsError
     from tools.registry import PluginError
 
-    try:
-        yield
-    except (SettingsError, PluginError, CannotListenError, CannotWriteError, NotExplainedError) as error:
-        leave(str(error))
+    return (SettingsError, PluginError, CannotListenError, CannotWriteError, NotExplainedError)
 
 
 def missing(error: ImportError, extra: str) -> NoReturn:

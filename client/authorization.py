@@ -1,0 +1,298 @@
+"""Every request with a token: kept from last time, renewed ahead of its end, or asked for when the server wants one.
+
+It is the SDK's OAuth provider: that builds the authorization, token and refresh requests and reads their answers. What
+is ours is where the requests may go, whose metadata is believed, when a token is renewed and by whom, and what is kept.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import httpx2
+from mcp.client.auth import AuthorizationCodeResult, OAuthFlowError, OAuthTokenError
+from mcp.client.auth.utils import validate_authorization_response_iss
+
+from client.clients import Choice, metadata_for
+from client.demand import Demand, demand_of, scopes_to_ask
+from client.errors import ClientError, Misbehaved, NotAuthorized, Unreachable
+from client.exchange import current
+from client.find import Found, find
+from client.holding import Holding
+from client.login import Person, Visit
+from client.machine import grant
+from client.outbound import Outbound
+from client.plain import line
+from client.settings import Settings
+from client.tokens import Logins
+
+ATTEMPTS = 3  # to satisfy a server, per request
+STEP_UPS = 2  # for the same scopes, per connection: who has them and is asked again is not helped by a third time
+
+
+@dataclass
+class Tried:
+    """What was done for one request already."""
+
+    renewed: bool = False
+    logged_in: bool = False
+
+
+class Authorization(Holding):
+    """Puts the token of one server into its requests. Without a `person` nobody can be asked to log in."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        logins: Logins,
+        outbound: Outbound,
+        person: Person | None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(settings.url, logins, now)
+        self.settings = settings
+        self.outbound = outbound
+        self.person = person
+        self._choice = Choice(settings, logins, outbound)
+        self._step_ups: Counter[frozenset[str]] = Counter()
+
+    async def _auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        tried = Tried()
+        await self._prepare()
+        for _ in range(ATTEMPTS):
+            used = self._present(request)
+            response = yield request
+            demand = demand_of(response)
+            if demand is None and response.status_code == 403:
+                current().refusal = NotAuthorized("The server forbids this, and does not say what would help")
+            if demand is None or current().refusal:
+                return
+            try:
+                async with self.context.lock:
+                    await self._satisfy(demand, used, tried)
+            except ClientError as refusal:
+                current().refusal = refusal
+                return
+        self._present(request)
+        if demand_of((yield request)):
+            current().refusal = NotAuthorized("The server goes on asking for more, whatever token it gets")
+
+    @property
+    def token(self) -> str | None:
+        """The access token that requests carry now."""
+        if self.login and self.settings.auth_method != "lambda":
+            return self.login.access_token
+        return self.settings.access_token or None
+
+    def _present(self, request: httpx2.Request) -> str | None:
+        """Put the token where it belongs, and nowhere else (MCP, Token Requirements)."""
+        if self.token is None:
+            request.headers.pop("Authorization", None)
+        else:
+            request.headers["Authorization"] = f"Bearer {self.token}"
+        return self.token
+
+    async def _prepare(self) -> None:
+        """Load what is kept, and renew it before it ends. What fails here fails again, and is said, at the 401."""
+        async with self.context.lock:
+            if not self._initialized:
+                self._initialized = True
+                if self.settings.auth_method != "lambda":
+                    self.adopt(self.logins.find(self.settings.url))
+            if self.login and not self.login.is_fresh(self._now()):
+                try:
+                    await self.renew(self.login.access_token)
+                except ClientError:
+                    return
+
+    async def _satisfy(self, demand: Demand, used: str | None, tried: Tried) -> None:
+        """Have a token that the server may like better, or say why there is none."""
+        if used != self.token:
+            return  # another request of this program was faster
+        if self.settings.auth_method == "lambda":
+            raise NotAuthorized("The server refuses the token of ACCESS_TOKEN, or there is none")
+        if self.found is None or not demand.more_scopes:
+            self.found = await self._find(demand)
+        issuer = self.found.issuer.issuer
+        if self.login and (self.login.issuer, self.login.resource) != (issuer, self.found.resource):
+            self.adopt(None)  # SEP-2352: nothing that one issuer gave is shown to another
+        if not demand.more_scopes and not tried.renewed and used:
+            tried.renewed = True
+            if await self.renew(used):
+                return
+        await self._authorize_again(demand, self.found, tried)
+
+    async def _find(self, demand: Demand) -> Found:
+        preferred = self.settings.issuer or (self.login.issuer if self.login else "")
+        found = await find(self.settings.url, demand.challenge, self.outbound, preferred)
+        if self.settings.auth_method == "auto" and not found.published and demand.challenge is None:
+            if self.settings.access_token:
+                raise NotAuthorized("The server refuses the token of ACCESS_TOKEN, and names no issuer of others")
+            if self.settings.client_id == "" and not self.found:
+                raise NotAuthorized(
+                    "The server wants a token but names no issuer: behind a Lambda authorizer, set ACCESS_TOKEN; "
+                    "if it is of revision 2025-03-26, use AUTH_METHOD=oauth"
+                )
+        return found
+
+    async def renew(self, used: str) -> bool:
+        """Whether there is a newer token than `used` now; no other process renews it at the same time.
+
+        Raises:
+            ClientError: the issuer cannot be asked.
+        """
+        if self.login is None:
+            return False
+        async with self.logins.alone(self.login):
+            kept = self.logins.find(self.settings.url)
+            if kept and kept.access_token != used and kept.issuer == self.login.issuer:
+                self.adopt(kept)  # another process was here first
+                return True
+            if self.settings.client_credentials:
+                await self._authorize_machine(self.login.scope)
+                return True
+            return self.login.refresh_token is not None and await self._refresh()
+
+    async def _refresh(self) -> bool:
+        response = await self.outbound.send(await self._refresh_token())
+        if response.status_code >= 500 or response.status_code == 429:
+            raise Unreachable(f"The issuer renews no token now (status {response.status_code}): try again later")
+        if await self._handle_refresh_response(response):
+            return True
+        if self.login:  # revoked, rotated elsewhere, or too old: it will never work again (OAuth 2.1 §4.3)
+            self.logins.forget(self.settings.url, self.login)
+        self.adopt(None)
+        return False
+
+    async def _authorize_again(self, demand: Demand, found: Found, tried: Tried) -> None:
+        if demand.more_scopes:
+            self._count(demand)
+        elif tried.logged_in:
+            raise NotAuthorized("The server refuses the token that its issuer gave just now")
+        tried.logged_in = True
+        await self.authorize(demand, found)
+
+    def _count(self, demand: Demand) -> None:
+        asked = frozenset((demand.scope or "").split())
+        self._step_ups[asked] += 1
+        if self._step_ups[asked] > STEP_UPS:
+            raise NotAuthorized(f"You may not do this: it needs {_listed(asked)}, which your login does not get")
+
+    async def authorize(self, demand: Demand, found: Found) -> None:
+        """Get a token for what the server demands, from a person or with the client's own secret.
+
+        Raises:
+            ClientError: there is none to be had.
+        """
+        granted = self.login.scope if self.login else None
+        scope = scopes_to_ask(demand, found, self.settings.scope, granted)
+        self.found = found
+        self.believe(found)
+        try:
+            if self.settings.client_credentials:
+                await self._authorize_machine(scope)
+            else:
+                await self._authorize_person(found, scope, demand)
+        except OAuthFlowError as error:
+            raise NotAuthorized(_said(error)) from None
+
+    async def _authorize_machine(self, scope: str | None) -> None:
+        """Client credentials (OAuth 2.1 §4.2)."""
+        found = self.found
+        if found is None:
+            found = self.found = await find(self.settings.url, None, self.outbound, self.settings.issuer)
+            self.believe(found)
+        self.context.client_info = self._choice.given(found)
+        self.context.client_metadata.scope = scope
+        form = await grant(self.settings, found.issuer.issuer)
+        form["resource"] = self.context.get_resource_url()
+        form |= {"scope": scope} if scope else {}
+        form, headers = self.context.prepare_token_auth(form, {})
+        request = httpx2.Request("POST", self._get_token_endpoint(), data=form, headers=headers)
+        await self._redeem(request)
+
+    async def _authorize_person(self, found: Found, scope: str | None, demand: Demand) -> None:
+        """The authorization code flow (OAuth 2.1 §4.1) in a person's browser."""
+        if self.person is None:
+            raise _not_logged_in(self.settings.url, demand)
+        # MCP, Authorization Code Protection: no word about S256, no login
+        if found.published and "S256" not in found.issuer.code_challenge_methods_supported:
+            raise Misbehaved("The issuer does not say that it checks PKCE with S256, so nobody should log in there")
+        if not (found.issuer.authorization_endpoint and found.issuer.token_endpoint):
+            raise Misbehaved("The issuer names no place to log in")
+        async with self.person.visit(self._redirect_uri()) as visit:
+            try:
+                await self._log_in(found, scope, visit)
+            except (ClientError, OAuthFlowError):
+                visit.finish("The login did not succeed. The terminal says why.")
+                raise
+            visit.finish("You are logged in. You can close this page and go back to the terminal.")
+
+    async def _log_in(self, found: Found, scope: str | None, visit: Visit) -> None:
+        if visit.redirect_uri != self._redirect_uri() or self.context.client_info is None:
+            self.context.client_metadata = metadata_for(visit.redirect_uri)
+            self.context.client_info = await self._choice.client(found, self.context.client_metadata)
+        self.context.client_metadata.scope = scope
+        self._go(visit)
+        await self._redeem(await self._perform_authorization())
+
+    def _redirect_uri(self) -> str:
+        """The one that the client was registered with in this program, else the configured one, else none."""
+        uris = self.context.client_metadata.redirect_uris
+        return str(uris[0]) if uris else self.settings.redirect_uri
+
+    def _go(self, visit: Visit) -> None:
+        """Have the SDK send this visitor, and take what the browser brings back."""
+        opened: list[str] = []
+
+        async def remember(url: str) -> None:
+            endpoint = self.context.oauth_metadata.authorization_endpoint if self.context.oauth_metadata else ""
+            if "?" in str(endpoint):  # the SDK begins a second query (RFC 6749 §3.1: the first one stays)
+                url = f"{endpoint}&{url.removeprefix(f'{endpoint}?')}"
+            opened.append(url)
+
+        async def come_back() -> AuthorizationCodeResult:
+            url = opened.pop()
+            answer = await visit.go(url)
+            if "code" not in answer:
+                self._refuse(url, answer)
+            return AuthorizationCodeResult(code=answer["code"], state=answer.get("state"), iss=answer.get("iss"))
+
+        self.context.redirect_handler = remember
+        self.context.callback_handler = come_back
+
+    def _refuse(self, url: str, answer: dict[str, str]) -> None:
+        """An error, which is shown only if it is from the issuer that was asked (RFC 9207 §2.4)."""
+        if answer.get("state") != parse_qs(urlsplit(url).query)["state"][0]:
+            raise NotAuthorized("The browser came back with something that does not belong to this login")
+        validate_authorization_response_iss(answer.get("iss"), self.context.oauth_metadata)
+        why = answer.get("error_description") or answer.get("error") or "no reason given"
+        raise NotAuthorized(f"The issuer refused the login: {line(why)[:300]}")
+
+    async def _redeem(self, request: httpx2.Request) -> None:
+        response = await self.outbound.send(request)
+        if response.status_code >= 500:
+            raise Unreachable(f"The issuer gives no token now (status {response.status_code}): try again later")
+        await self._handle_token_response(response)
+
+
+def _said(error: OAuthFlowError) -> str:
+    """What to say of the SDK's error, which repeats what a stranger sent."""
+    if isinstance(error, OAuthTokenError):
+        return f"The issuer gives no token: {line(str(error))[:300]}"
+    return "The browser came back with an answer that is not from the issuer that was asked, so it is not used"
+
+
+def _not_logged_in(url: str, demand: Demand) -> NotAuthorized:
+    if demand.more_scopes:
+        scope = shlex.quote(line(demand.scope or ""))
+        return NotAuthorized(f"Your login is not enough for this: run bearergate login --scope {scope} {line(url)}")
+    return NotAuthorized(f"You are not logged in: run bearergate login {line(url)} (in the shell: auth login)")
+
+
+def _listed(scopes: frozenset[str]) -> str:
+    return ", ".join(line(scope) for scope in sorted(scopes)) or "more scopes"
