@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -41,9 +41,10 @@ class Instance:
 
     def __init__(self, gate: Starlette, paths: frozenset[str]) -> None:
         self._gate = gate
+        self.app = WithoutStage(gate, paths)
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # the one Mangum runs requests in
-        self._mangum = Mangum(WithoutStage(gate, paths), lifespan="off")
+        self._mangum = Mangum(self.app, lifespan="off")
         started = self._loop.create_future()
         self._running = self._loop.create_task(self._run(started))
         self._loop.run_until_complete(asyncio.wait([started, self._running], return_when=asyncio.FIRST_COMPLETED))
@@ -55,7 +56,25 @@ class Instance:
         try:
             return self._mangum(event, context)  # type: ignore[arg-type]  # Lambda's own context object
         finally:
-            flush(self._gate)  # between two invocations nothing runs, so nothing may be left to be written
+            self.flush()  # between two invocations nothing runs, so nothing may be left to be written
+
+    def request(self, event: Event) -> tuple[Scope, bytes]:
+        """The request that an event stands for, and its body.
+
+        Raises:
+            RuntimeError: it is the event of no front door; where a member is missing or of a wrong type, what that
+                raises in Python.
+        """
+        handler = self._mangum.infer(event, None)  # type: ignore[arg-type]  # no part of what is read
+        return handler.scope, handler.body
+
+    def run(self, work: Coroutine[Any, Any, str]) -> str:
+        """The outcome of work on the loop of the gate."""
+        return self._loop.run_until_complete(work)
+
+    def flush(self) -> None:
+        """Write what the audit log has gathered."""
+        flush(self._gate)
 
     def close(self) -> None:
         """Stop the gate, as nothing does on Lambda; for tests."""
@@ -82,10 +101,15 @@ class WithoutStage:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, under the path that clients know."""
         stage = scope["aws.event"].get("requestContext", {}).get("stage", "")
-        prefix = f"/{stage}"
-        if stage and scope["path"] not in self.paths and f"{scope['path']}/".startswith(f"{prefix}/"):
-            scope = {**scope, "path": scope["path"].removeprefix(prefix) or "/"}
-        await self.app(scope, receive, send)
+        await self.app({**scope, "path": without_stage(scope["path"], stage, self.paths)}, receive, send)
+
+
+def without_stage(path: str, stage: str, paths: frozenset[str]) -> str:
+    """The path that clients know; one of `paths` is never cut."""
+    prefix = f"/{stage}"
+    if not stage or path in paths or not f"{path}/".startswith(f"{prefix}/"):
+        return path
+    return path.removeprefix(prefix) or "/"
 
 
 def instance(environment: Mapping[str, str], file: str | None = None) -> Instance:

@@ -50,7 +50,8 @@ class TrustedIssuers:
         Not at once: what a fetch needs takes longer to import than a gate needs to listen and to refuse.
         """
         for key_set in self.key_sets.values():
-            self._timers.append(asyncio.get_running_loop().call_later(AHEAD_SECONDS, key_set.take_off))
+            if not key_set.usable:  # a copy to begin with is renewed at its first use
+                self._timers.append(asyncio.get_running_loop().call_later(AHEAD_SECONDS, key_set.take_off))
 
     async def close(self) -> None:
         """End fetches that are under way or yet to come."""

@@ -23,6 +23,7 @@ Invoke = Callable[[dict[str, Any]], Any]
 
 REMAPPED = "x-amzn-Remapped-www-authenticate"
 MAX_LAMBDA = 6 * 1024 * 1024  # bytes of a buffered event or answer
+MAX_GATEWAY = 10 * 1024 * 1024  # bytes of a request or answer, for API Gateway
 HTTP_API, REST_API, FUNCTION_URL = "http-api", "rest-api", "function-url"
 
 
@@ -34,6 +35,7 @@ class FrontDoor:
     invoke: Invoke
     stage: str = "$default"
     remaps: bool = True
+    seconds: float = 29.0  # for one answer: 29 for a REST API, 30 for an HTTP API, the function's own for a URL
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request as this front door would."""
@@ -49,12 +51,19 @@ class FrontDoor:
                 return
             path = "/" + "/".join(rest)
         event = self.event(request, path, body)
+        gateway = self.kind != FUNCTION_URL and len(body) > MAX_GATEWAY
+        if gateway or len(event["body"] or "") > MAX_LAMBDA:
+            await JSONResponse({"message": "Request Entity Too Large"}, 413)(scope, receive, send)
+            return
         response = await self.answer(event)
         await response(scope, receive, send)
 
     async def answer(self, event: dict[str, Any]) -> Response:
         try:
-            answered = await asyncio.to_thread(self.invoke, event)
+            answered = await asyncio.wait_for(asyncio.to_thread(self.invoke, event), self.seconds)
+        except TimeoutError:
+            text = "Service Unavailable" if self.kind == HTTP_API else "Endpoint request timed out"
+            return JSONResponse({"message": text}, 503 if self.kind == HTTP_API else 504)
         except FunctionError:
             status = 502 if self.kind != HTTP_API else 500
             return JSONResponse({"message": "Internal Server Error"}, status)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,6 +131,23 @@ class TestFetching:
         await asked.wait()
         await issuers.key_sets[ISSUER].refresh()
         assert issuers.key_sets[ISSUER].usable
+        assert issuer.key_server.hits == 1
+        await issuers.close()
+
+    async def test_copy_of_the_key_set_serves_from_the_start_and_is_renewed_at_its_first_use(
+        self, tmp_path: Path
+    ) -> None:
+        issuer = plain_issuer()
+        file = tmp_path / "keys.json"
+        file.write_text(json.dumps(issuer.keys.document()))
+        issuers = trusting(issuer, jwks_file=str(file))
+        issuers.fetch_ahead()
+        assert issuers._timers == []
+        (keys,) = issuers.key_sets.values()
+        assert keys.usable
+        assert keys.find(issuer.keys.document()["keys"][0]["kid"], "RS256") is not None
+        assert issuer.key_server.hits == 0
+        await keys.refresh()
         assert issuer.key_server.hits == 1
         await issuers.close()
 
