@@ -73,7 +73,9 @@ def test_settings_that_agree_are_good(changes: dict[str, Any]) -> None:
             issuer(PLAIN, jwks_file="/nowhere"), "issuers[0].jwks_file: /nowhere cannot be read", id="no copy of keys"
         ),
         pytest.param(
-            issuer(PLAIN, jwks_file=__file__), "what its key location answers is no JWKS document", id="no key set"
+            issuer(PLAIN, jwks_file=__file__),
+            f"issuers[0].jwks_file: {__file__}: what its key location answers is no JWKS document",
+            id="no key set",
         ),
         pytest.param(
             {"public_url": "https://gw.example/"}, "public_url: write it as https://gw.example:", id="a slash"
