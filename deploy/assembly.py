@@ -61,8 +61,8 @@ class Assembly(msgspec.Struct, frozen=True):
             from gateway.upstream import Upstream
 
             upstream = Upstream(self.settings, resource, keys=keys, audit=audit)
-            url = self.settings.url_of(resource)
-            return SealedSessions(upstream, session_keys(self.settings, url), url)
+            sealing = session_keys(self.settings, self.settings.url_of(resource))
+            return SealedSessions(upstream, sealing, self.settings, resource, audit=audit)
         if resource.command is not None:
             from tools.stdio import app as stdio_app
 

@@ -242,8 +242,11 @@ class Gate:
         self.audit.allowed(principal, scope["method"], asked, trial)
         self.admit(scope, principal)
         stream = self.stream(scope, headers, principal, asked, send)
+        listing = self.listing(scope, principal, asked, stream)
         try:
-            await self.app(scope, receive, self.listing(scope, principal, asked, stream))
+            await self.app(scope, receive, listing or stream)
+            if listing is not None:
+                await listing.close(receive)
         finally:
             stream.close()
 
@@ -269,11 +272,16 @@ class Gate:
             return EndWithToken(send, seconds, waiting, completion(asked[0].request_id))
         return EndWithToken(send, seconds, waiting)
 
-    def listing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> Send:
-        """The response, which as a list shows only what the principal may use."""
+    def listing(self, scope: Scope, principal: Principal, asked: list[Operation], send: Send) -> FilterLists | None:
+        """The response as a list that shows only what the principal may use; None where it is no list."""
         resumed = scope["method"] == "GET" and self.policy.kinds  # a stream that is resumed may replay a list
         if resumed or (asked and lists_something(asked, self.policy)):
             # What is compressed cannot be filtered.
             scope["headers"] = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
-            return FilterLists(send, self.policy, principal)
-        return send
+
+            async def refuse(refusal: Refusal, send: Send) -> None:
+                refusal_id = self.audit.refused(refusal, scope["method"], principal, asked)
+                await self.answers.refuse(refusal, refusal_id, send)
+
+            return FilterLists(send, self.policy, principal, refuse)
+        return None

@@ -18,6 +18,7 @@
     ├── BodyTooLarge         413     none                body_too_large
     ├── HeadersTooLarge      431     none                headers_too_large
     ├── NotForwarded         404     none                not_forwarded
+    ├── UnknownSession       404     none                unknown_session
     ├── MethodNotForwarded   501     none                method_not_forwarded
     ├── KeysUnavailable      503     none: not the caller's doing  keys_unavailable
     ├── UpstreamBusy         503     none: likewise      upstream_busy
@@ -338,6 +339,19 @@ class NotForwarded(Refusal):
     reason = "not_forwarded"
     remedy = "The client must ask for a plain path below the resource; well-known documents are the gate's own."
     description = "There is nothing here: use the MCP endpoint itself."
+
+
+class UnknownSession(Refusal):
+    """The session id was made up, or sealed for another principal or resource (MCP Transports, Session Management)."""
+
+    status = 404
+    reason = "unknown_session"
+    remedy = (
+        "The client must open a new session with initialize; if that happens to many, the replicas do not share "
+        "their seal_keys_file."
+    )
+    description = "Session not found: send initialize to open one."
+    code = INVALID_REQUEST
 
 
 class MethodNotForwarded(Refusal):

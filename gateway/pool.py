@@ -82,8 +82,9 @@ class Pool:
     def _decline(self, turn: asyncio.Future[Connection | None]) -> None:
         """Whoever waited is gone; what it was given a moment ago is for the next."""
         if turn.cancelled():
-            self._waiting.remove(turn)
-        elif turn.done():
+            if turn in self._waiting:  # not if somebody was looked for in the meantime
+                self._waiting.remove(turn)
+        else:
             connection = turn.result()
             if connection is None:
                 self._next(None)

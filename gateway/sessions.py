@@ -11,10 +11,10 @@ registered anew carries on with the session, and another client of the same pers
 from __future__ import annotations
 
 import binascii
-import logging
 import re
+import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -24,8 +24,11 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.errors import INVALID_REQUEST
+from gateway.audit import Audit, Write
+from gateway.errors import UnknownSession
 from gateway.principal import Principal
+from gateway.refuse import Answers
+from gateway.settings import ResourceSettings, Settings
 
 HEADER = b"mcp-session-id"
 VERSION = b"mcp-protocol-version"
@@ -34,16 +37,6 @@ NONCE_BYTES = 12
 STATELESS = re.compile(rb"\d{4}-\d\d-\d\d")  # revisions by date; those from the next line on have no sessions
 FIRST_STATELESS = b"2026-07-28"
 
-UNKNOWN = msgspec.json.encode(
-    {"jsonrpc": "2.0", "error": {"code": INVALID_REQUEST, "message": "Session not found: send initialize to open one."}}
-)
-UNKNOWN_HEADERS = [
-    (b"content-type", b"application/json"),
-    (b"content-length", b"%d" % len(UNKNOWN)),
-    (b"cache-control", b"no-store"),
-]
-
-log = logging.getLogger("bearergate")
 _bound = msgspec.msgpack.Encoder().encode  # of a tuple: where one part ends and the next begins is never in doubt
 
 
@@ -78,12 +71,28 @@ class SealedSessions:
     an unknown session does, and never reaches the upstream (MCP 2025-11-25 Transports, Session Management).
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[bytes], resource: str) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        keys: Sequence[bytes],
+        settings: Settings,
+        resource: ResourceSettings,
+        *,
+        audit: Write | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """`audit` takes the lines of the audit log.
+
+        Raises:
+            ValueError: there is no key, or one of another length.
+        """
         if not keys:
             raise ValueError("sealing sessions needs a key")
         self.app = app
         self._keys = [SessionKey(key) for key in keys]
-        self._resource = resource
+        self._resource = settings.url_of(resource)
+        self._answers = Answers(settings, resource)
+        self._audit = Audit(self._resource, audit, now)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of the principal that the gate found; other scopes pass."""
@@ -91,18 +100,18 @@ class SealedSessions:
             await self.app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        bound = self._bound(scope["state"]["principal"])
+        principal: Principal = scope["state"]["principal"]
         sealed = headers.get(HEADER)
         if sealed is not None:
-            session = b"" if is_stateless(headers.get(VERSION)) else self._open(sealed, bound)
+            session = b"" if is_stateless(headers.get(VERSION)) else self._open(sealed, self._bound(principal))
             if session is None:
-                log.info("a session id was refused: it is not one of this principal at %s", self._resource)
-                await send({"type": "http.response.start", "status": 404, "headers": UNKNOWN_HEADERS})
-                await send({"type": "http.response.body", "body": UNKNOWN})
+                unknown = UnknownSession("it was not sealed for this principal and resource")
+                refusal_id = self._audit.refused(unknown, scope["method"], principal)
+                await self._answers.refuse(unknown, refusal_id, send)
                 return
             others = [field for field in scope["headers"] if field[0] != HEADER]
             scope = {**scope, "headers": [*others, (HEADER, session)] if session else others}
-        await self.app(scope, receive, self._sealing(send, bound))
+        await self.app(scope, receive, self._sealing(send, principal))
 
     def _bound(self, principal: Principal) -> bytes:
         return _bound((self._resource, principal.key))
@@ -120,19 +129,19 @@ class SealedSessions:
                 return session
         return None
 
-    def _sealing(self, send: Send, bound: bytes) -> Send:
+    def _sealing(self, send: Send, principal: Principal) -> Send:
         async def send_sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 for name, _ in message["headers"]:
                     if name == HEADER:
-                        message = {**message, "headers": self._sealed(message["headers"], bound)}
+                        message = {**message, "headers": self._sealed(message["headers"], principal)}
                         break
             await send(message)
 
         return send_sealed
 
-    def _sealed(self, headers: list[tuple[bytes, bytes]], bound: bytes) -> list[tuple[bytes, bytes]]:
-        seal = self._keys[0].seal
+    def _sealed(self, headers: list[tuple[bytes, bytes]], principal: Principal) -> list[tuple[bytes, bytes]]:
+        seal, bound = self._keys[0].seal, self._bound(principal)
         return [(name, seal(value, bound) if name == HEADER else value) for name, value in headers]
 
 

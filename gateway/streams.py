@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 
+from gateway.errors import Refusal, UpstreamBroken
 from gateway.operation import Kind, Operation, Target
 from gateway.origin import cors_headers
 from gateway.policy import Policy
@@ -39,6 +40,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # readers of event streams skip one
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, KeyError, RecursionError)
 
 Members = dict[str, msgspec.Raw]
+Refuse = Callable[[Refusal, Send], Awaitable[None]]
 _members = msgspec.json.Decoder(Members).decode
 _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -114,10 +116,14 @@ def completion(request_id: int | str | None) -> bytes:
 
 
 class FilterLists:
-    """Shows of a list only what the principal may use; the rest of the response passes to the letter."""
+    """Shows of a list only what the principal may use; the rest of the response passes to the letter.
 
-    def __init__(self, send: Send, policy: Policy, principal: Principal) -> None:
+    `refuse` answers in place of a list that cannot be read, for what cannot be filtered is not shown.
+    """
+
+    def __init__(self, send: Send, policy: Policy, principal: Principal, refuse: Refuse) -> None:
         self._send = send
+        self._refuse = refuse
         self._policy = policy
         self._principal = principal
         self._start: Message | None = None  # of a JSON response, held back until its length is known
@@ -142,7 +148,7 @@ class FilterLists:
             await self._send(message)
             return
         if headers.get(b"content-encoding", b"identity") != b"identity":
-            await self._give_up()
+            await self._give_up("a list in a content coding that was not asked for")
             return
         unsized = {**message, "headers": [h for h in message["headers"] if h[0] != b"content-length"]}
         if kind.startswith(b"application/json"):
@@ -154,22 +160,26 @@ class FilterLists:
     async def _json(self, message: Message) -> None:
         self._held += message.get("body", b"")
         if len(self._held) > MAX_HELD:
-            await self._give_up()
+            await self._give_up(f"a list of more than {MAX_HELD} bytes")
         elif not message.get("more_body") and self._start is not None:
             try:
                 body = self.filtered(bytes(self._held)) if self._held else b""  # as with 202
             except UNREADABLE:
-                await self._give_up()
+                await self._give_up("a list that cannot be read")
                 return
-            headers = [*self._start["headers"], (b"content-length", b"%d" % len(body))]
-            await self._send({**self._start, "headers": headers})
+            start, self._start = self._start, None
+            headers = [*start["headers"], (b"content-length", b"%d" % len(body))]
+            await self._send({**start, "headers": headers})
             await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def _give_up(self) -> None:
-        """What cannot be read cannot be filtered, so it is not shown."""
+    async def close(self, receive: Receive) -> None:
+        """The app is done; where it left a list in the middle, and the client is still there, that is refused."""
+        if self._start is not None and not await has_gone(receive):
+            await self._give_up("it hung up in the middle of a list")
+
+    async def _give_up(self, why: str) -> None:
         self._start, self._held, self._send = None, bytearray(), _swallow(self._send)
-        await self._send({"type": "http.response.start", "status": 502, "headers": [(b"content-length", b"0")]})
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._refuse(UpstreamBroken(why), self._send)
 
     async def _events(self, message: Message) -> None:
         looked_at = max(0, len(self._held) - 3)  # what ends an event may have begun in the bytes held
@@ -246,6 +256,16 @@ def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
         if name == b"content-type":
             return value.lower().startswith(b"text/event-stream")
     return False
+
+
+async def has_gone(receive: Receive) -> bool:
+    """Whether the client of a request, whose body is read, has hung up."""
+    try:
+        async with asyncio.timeout(0):  # time for a message that is there, and for no other
+            message = await receive()
+            return bool(message["type"] == "http.disconnect")
+    except TimeoutError:
+        return False
 
 
 def _swallow(send: Send) -> Send:

@@ -2,13 +2,15 @@
 
 CPU is this process's own time per request; the app with and without the gate take turns, round by round, so that what
 else the machine does falls on both. The best round counts: the others had company.
+
+What takes minutes has a table of its own: `python -m tests.benchmarks.bedrock`, half a million records in one report.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from tests.benchmarks import exchange, memory, proxying, requests, starting, streams
+from tests.benchmarks import exchange, memory, proxying, requests, sessions, starting, streams
 
 
 def main() -> None:
@@ -16,6 +18,7 @@ def main() -> None:
     rows = [
         *asyncio.run(requests.measure()),
         *asyncio.run(exchange.measure()),
+        *sessions.measure(),
         *asyncio.run(memory.measure()),
         *starting.measure(),
         *proxying.measure(),

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from gateway.principal import Principal
 from gateway.sessions import SealedSessions
+from gateway.sources import parse
+from tests.gated import ISSUER, PUBLIC
 
 ROUNDS = 7
 MANY = 20_000
@@ -21,7 +23,9 @@ def measure() -> list[tuple[str, str, str]]:
     async def unused(*_: object) -> None:
         """No request is made."""
 
-    app = SealedSessions(unused, [os.urandom(32)], "https://gw.example/mcp")
+    resource = {"path": "/mcp", "upstream": {"url": "http://127.0.0.1:1/mcp"}}
+    settings = parse({"public_url": PUBLIC, "issuers": [{"issuer": ISSUER}], "resources": [resource]})
+    app = SealedSessions(unused, [os.urandom(32)], settings, settings.resources[0])
     seal, bound = app._keys[0].seal, app._bound
     sealed = seal(SESSION, bound(principal))
     opened = microseconds(lambda: app._open(sealed, bound(principal)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.principal import Principal
 from gateway.sessions import SealedSessions, SessionKey, is_stateless
+from gateway.settings import Settings
+from gateway.sources import parse
 
 KEY, OLD, OTHER = b"k" * 32, b"o" * 32, b"x" * 32
 RESOURCE = "https://gw.example/mcp"
@@ -74,8 +77,17 @@ async def opened(app: SealedSessions, who: Principal = ALICE) -> bytes:
     return headers[b"mcp-session-id"]
 
 
-def sealing(upstream: Upstream, *keys: bytes, resource: str = RESOURCE) -> SealedSessions:
-    return SealedSessions(upstream, keys or (KEY,), resource)
+def settings_for(path: str) -> Settings:
+    resource = {"path": path, "upstream": {"url": "http://127.0.0.1:1/mcp"}}
+    return parse(
+        {"public_url": "https://gw.example", "issuers": [{"issuer": "https://issuer.example"}], "resources": [resource]}
+    )
+
+
+def sealing(app: ASGIApp, *keys: bytes, resource: str = "/mcp", log: list[bytes] | None = None) -> SealedSessions:
+    settings = settings_for(resource)
+    write = None if log is None else log.append
+    return SealedSessions(app, keys or (KEY,), settings, settings.resources[0], audit=write)
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "DELETE"])
@@ -114,17 +126,33 @@ async def test_session_of_another_principal_is_unknown(thief: Principal) -> None
     upstream = Upstream()
     app = sealing(upstream)
     sealed = await opened(app)
-    refused = await ask(app, thief, (b"mcp-session-id", sealed))
-    assert refused[0] == 404
-    assert refused == await ask(app, thief, (b"mcp-session-id", b"never-opened"))
+    status, headers, body = await ask(app, thief, (b"mcp-session-id", sealed))
+    never = await ask(app, thief, (b"mcp-session-id", b"never-opened"))
+    assert (status, headers, without_id(body)) == (404, never[1], without_id(never[2]))
     assert len(upstream.scopes) == 1, "no request but the first has reached the upstream"
 
 
 async def test_session_of_another_resource_is_unknown() -> None:
     upstream = Upstream()
-    sealed = await opened(sealing(Upstream(), resource="https://gw.example/other"))
+    sealed = await opened(sealing(Upstream(), resource="/other"))
     assert (await ask(sealing(upstream), ALICE, (b"mcp-session-id", sealed)))[0] == 404
     assert upstream.scopes == []
+
+
+def without_id(body: bytes) -> object:
+    """The error of an answer, but for the id of the refusal."""
+    error = json.loads(body)["error"]
+    return error["code"], error["message"], list(error["data"])
+
+
+async def test_refused_session_is_found_in_the_audit_log_by_the_id_in_its_answer() -> None:
+    log: list[bytes] = []
+    _, _, body = await ask(sealing(Upstream(), log=log), ALICE, (b"mcp-session-id", b"made-up"))
+    line = json.loads(log[0])
+    assert line["id"] == json.loads(body)["error"]["data"]["refusal"]
+    assert (line["reason"], line["status"], line["resource"]) == ("unknown_session", 404, RESOURCE)
+    assert (line["subject"], line["client"]) == ("alice", "client-one")
+    assert b"made-up" not in log[0]
 
 
 @pytest.mark.parametrize(
@@ -221,14 +249,15 @@ async def test_lifespan_passes() -> None:
 
     async def send(_: Message) -> None: ...
 
-    await SealedSessions(app, [KEY], RESOURCE)({"type": "lifespan"}, no_body, send)
+    await sealing(app)({"type": "lifespan"}, no_body, send)
     assert seen == ["lifespan"]
 
 
 @pytest.mark.parametrize("keys", [pytest.param([], id="no key"), pytest.param([b"short"], id="a short key")])
 def test_keys_that_seal_nothing_are_refused(keys: list[bytes]) -> None:
+    settings = settings_for("/mcp")
     with pytest.raises(ValueError, match="key"):
-        SealedSessions(Upstream(), keys, RESOURCE)
+        SealedSessions(Upstream(), keys, settings, settings.resources[0])
 
 
 @given(st.binary(max_size=300), st.binary(max_size=100), st.binary(max_size=100))

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message
+from starlette.types import Message, Receive, Send
 
+from gateway.errors import Refusal
 from gateway.operation import Operation, Target
 from gateway.policy import Policy
 from gateway.principal import Principal
@@ -33,6 +34,11 @@ RULES = [Rule(tools=["secret*"], prompts=["secret*"], resources=["s3://secret/*"
 POLICY = Policy(["use"], RULES)
 JSON = b"application/json"
 EVENTS = b"text/event-stream"
+REFUSED = (
+    b"a list that cannot be read",
+    b"a list in a content coding that was not asked for",
+    b"a list of more than %d bytes" % MAX_HELD,
+)
 
 
 class Sent:
@@ -72,10 +78,27 @@ def part(body: bytes, *, more: bool = True) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": more}
 
 
+async def refuse(refusal: Refusal, send: Send) -> None:
+    """What the gate does about a list that cannot be read, here with the cause as the whole answer."""
+    await send({"type": "http.response.start", "status": refusal.status, "headers": []})
+    await send(part(str(refusal).encode(), more=False))
+
+
+async def here() -> Message:
+    """A client that waits for its answer."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def gone() -> Message:
+    """A client that has hung up."""
+    return {"type": "http.disconnect"}
+
+
 async def filtered(chunks: Iterable[bytes], content_type: bytes, *headers: tuple[bytes, bytes]) -> Sent:
     """What the client gets of a response in these chunks."""
     sent = Sent()
-    send = FilterLists(sent, POLICY, ALICE)
+    send = FilterLists(sent, POLICY, ALICE, refuse)
     await send(start(content_type, *headers))
     for chunk in chunks:
         await send(part(chunk))
@@ -145,7 +168,7 @@ class TestLists:
 
     async def test_list_that_no_rule_is_about_passes_to_the_letter(self) -> None:
         sent = Sent()
-        send = FilterLists(sent, Policy([], [Rule(prompts=["*"], scopes=["admin"])]), ALICE)
+        send = FilterLists(sent, Policy([], [Rule(prompts=["*"], scopes=["admin"])]), ALICE, refuse)
         body = b'{"result" : {"tools": [{"name":"secret"}], "cacheScope":"public"}}'
         await send(start(JSON))
         await send(part(body, more=False))
@@ -176,7 +199,7 @@ class TestLists:
     async def test_list_that_cannot_be_read_is_not_shown(self, body: bytes) -> None:
         sent = await filtered([body], JSON)
         assert sent.status == 502
-        assert sent.body == b""
+        assert sent.body in REFUSED
         assert sent.complete
 
     async def test_answer_without_a_body_passes(self) -> None:
@@ -196,7 +219,7 @@ class TestLists:
     async def test_compressed_list_is_not_shown(self, content_type: bytes) -> None:
         sent = await filtered([b"\x1f\x8b..."], content_type, (b"content-encoding", b"gzip"))
         assert sent.status == 502
-        assert sent.body == b""
+        assert sent.body in REFUSED
 
     async def test_nothing_of_a_list_beyond_all_bounds_is_sent_later(self) -> None:
         piece = b'{"name":"secret"},' * 100_000
@@ -296,7 +319,7 @@ class TestEvents:
 
     async def test_event_goes_on_with_its_last_byte(self) -> None:
         sent = Sent()
-        send = FilterLists(sent, POLICY, ALICE)
+        send = FilterLists(sent, POLICY, ALICE, refuse)
         await send(start(EVENTS))
         assert len(sent.messages) == 1, "the head is not held back"
         await send(part(b"data: 1\n"))
@@ -339,6 +362,35 @@ async def turns() -> None:
     """A few turns of the loop, in which a timer of nought seconds would have gone off."""
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+class TestAppThatStopsInTheMiddle:
+    @pytest.mark.parametrize("came", [pytest.param([], id="nothing"), pytest.param([b'{"result":{'], id="a part")])
+    async def test_list_of_which_half_came_is_refused(self, came: list[bytes]) -> None:
+        sent = await stopped(JSON, came, here)
+        assert (sent.status, sent.body) == (502, b"it hung up in the middle of a list")
+
+    async def test_client_that_has_gone_is_not_refused(self) -> None:
+        assert (await stopped(JSON, [b"{"], gone)).messages == []
+
+    async def test_answer_that_is_complete_stays_as_it_is(self) -> None:
+        sent = await filtered([response({})], JSON)
+        assert len(sent.messages) == 2
+
+    async def test_stream_of_which_half_came_is_left_to_the_server_to_abort(self) -> None:
+        sent = await stopped(EVENTS, [event(b"after"), b"data: {"], here)
+        assert (sent.status, sent.body, sent.complete) == (200, event(b"after"), False)
+
+
+async def stopped(content_type: bytes, came: Iterable[bytes], receive: Receive) -> Sent:
+    """What the client gets of a response that stops after these chunks."""
+    sent = Sent()
+    send = FilterLists(sent, POLICY, ALICE, refuse)
+    await send(start(content_type))
+    for chunk in came:
+        await send(part(chunk))
+    await send.close(receive)
+    return sent
 
 
 class TestEndWithToken:

@@ -16,7 +16,7 @@ from gateway.principal import Principal
 from gateway.sessions import SealedSessions
 from gateway.sources import parse
 from gateway.upstream import Upstream
-from tests.gated import ISSUER, PUBLIC, RESOURCE, Gated, gated
+from tests.gated import ISSUER, PUBLIC, Gated, gated
 from tests.requirements.workshop import Workshop
 from tests.served import served
 from tools.greetings import plugin as greetings
@@ -59,6 +59,6 @@ async def behind(
     async with served(upstream or Everybody(app)) as origin:
         told = {"path": "/mcp", "upstream": {"url": f"{origin}/mcp"}}
         known = parse({"public_url": PUBLIC, "issuers": [{"issuer": ISSUER}], "resources": [told]})
-        proxy = SealedSessions(Upstream(known, known.resources[0]), [KEY], RESOURCE)
+        proxy = SealedSessions(Upstream(known, known.resources[0]), [KEY], known, known.resources[0])
         async with gated(issuer, proxy, resource={"rules": rules, **(resource or {})}, **settings) as door:
             yield door
