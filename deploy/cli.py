@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from deploy import clients, policies
+from deploy import aws_commands, clients, policies
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -71,6 +71,7 @@ def command_line() -> ArgumentParser:
         made.add_argument("-f", "--file", type=Path, help="settings file; bearergate.yaml if it is there")
     clients.add(command)
     policies.add(command)
+    aws_commands.add(command)
     return parser
 
 

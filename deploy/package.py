@@ -1,0 +1,225 @@
+"""The package of the function: a zip whose bytes depend only on what is in it, so that a stack sees real changes only.
+
+pip chooses the wheels of the function's own platform, whatever machine it runs on; nothing is compiled here but Python.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distribution
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+MAX_ZIP = 20 * 1000 * 1000  # bytes
+PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
+EXTRAS = "lambda,tools"
+SETTINGS = "bearergate.yaml"
+TOLD_APART = (1980, 1, 1, 0, 0, 0)  # the time of every file: the earliest a zip can say
+SERVICES = {"bedrock", "ce", "logs", "s3", "secretsmanager", "ssm", "sts"}  # what the function asks AWS for
+UNUSED = ("uvloop", "uvicorn", "click", "bin", "client", "conformance")  # Lambda serves; client and judge stay here
+UNUSED_FILES = ("PIL/_avif*", "pillow.libs/libavif*", "**/*.pyi", "**/*.c", "**/*.h", "**/*.pyx", "**/*.pxd")
+# What a cold start imports of the front; all of it compiled would be too large.
+FIRST = ("anyio", "deploy", "discovery", "gateway", "joserfc", "mangum", "msgspec", "starlette", "yaml")
+NAMES_A_FILE = ("jwks_file", "ca_file", "client_certificate_file")
+NAMES_A_SECRET = ("client_secret_file", "seal_keys_file", "identity_key_file", "client_key_file")
+
+
+class CannotPackageError(Exception):
+    """The function cannot be packaged; the text says why, and what to change."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the function runs on."""
+
+    architecture: str = "arm64"
+    minor: int = 13  # of Python 3
+
+
+@dataclass(frozen=True)
+class Package:
+    """A finished package."""
+
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of it, hexadecimal: its name where it is kept."""
+        return hashlib.sha256(self.content).hexdigest()
+
+
+def package(runtime: Runtime, settings: Path | None, added: Mapping[str, bytes] | None = None) -> Package:
+    """The gate, its tools and the settings for a runtime, as a zip; `added` are further files by their names.
+
+    Raises:
+        CannotPackageError: pip fails, a file is not there, or the package becomes too large.
+    """
+    files = dict(settings_files(settings)) | {"streaming": wrapper(runtime)} | dict(added or {})
+    with tempfile.TemporaryDirectory(prefix="bearergate-") as folder:
+        target = Path(folder) / "package"
+        install(wheel(Path(folder) / "wheel"), target, runtime)
+        trim(target)
+        if compiles_for(runtime):
+            byte_compile(target)
+        content = zipped(target, files)
+    if len(content) > MAX_ZIP:
+        raise CannotPackageError(f"The package has {len(content):,} bytes, more than {MAX_ZIP:,}: package less with it")
+    return Package(content)
+
+
+def wheel(folder: Path) -> Path:
+    """The project's own wheel: built from the source it runs from, or put together from what is installed."""
+    folder.mkdir()
+    own = distribution("bearergate")
+    source = source_of(own)
+    if source is None:
+        return installed_wheel(own, folder)
+    pip("wheel", "--no-deps", "--wheel-dir", str(folder), str(source))
+    return next(folder.glob("*.whl"))
+
+
+def source_of(own: Distribution) -> Path | None:
+    """The folder of an editable installation; none where a wheel was installed."""
+    said = json.loads(own.read_text("direct_url.json") or "{}")
+    if not said.get("dir_info", {}).get("editable"):
+        return None
+    return Path(unquote(urlsplit(said["url"]).path))
+
+
+def installed_wheel(own: Distribution, folder: Path) -> Path:
+    """A wheel of the files that were installed from one."""
+    made = folder / f"bearergate-{own.version}-py3-none-any.whl"
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in own.files or ():
+            if ".." not in file.parts and "__pycache__" not in file.parts and file.name != "direct_url.json":
+                archive.write(str(file.locate()), file.as_posix())
+    return made
+
+
+def install(own: Path, target: Path, runtime: Runtime) -> None:
+    """Put the wheel and all it needs at the runtime into a folder."""
+    chosen = ["--platform", PLATFORMS[runtime.architecture], "--implementation", "cp", "--only-binary=:all:"]
+    chosen += ["--python-version", f"3.{runtime.minor}", "--no-compile", "--target", str(target)]
+    pip("install", *chosen, f"bearergate[{EXTRAS}] @ {own.as_uri()}")
+
+
+def pip(*arguments: str) -> None:
+    """Run this Python's pip.
+
+    Raises:
+        CannotPackageError: it is missing, or fails; with its last sentence.
+    """
+    command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - no shell
+    if done.returncode == 0:
+        return
+    if "No module named pip" in done.stderr:
+        raise CannotPackageError("Packaging needs pip: python -m ensurepip")
+    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+    raise CannotPackageError(f"pip could not get what the function needs: {' '.join(said)}")
+
+
+def trim(target: Path) -> None:
+    """Leave out what no invocation uses: services of the AWS SDK that are never asked, servers, and pip's own notes."""
+    for name in UNUSED:
+        shutil.rmtree(target / name, ignore_errors=True)
+    for data in (target / "botocore" / "data", target / "boto3" / "data"):
+        for service in data.iterdir() if data.is_dir() else ():
+            if service.is_dir() and service.name not in SERVICES:
+                shutil.rmtree(service)
+    for pattern in UNUSED_FILES:
+        for file in target.glob(pattern):
+            file.unlink()
+    for notes in target.glob("*.dist-info"):
+        for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
+            (notes / name).unlink(missing_ok=True)
+
+
+def compiles_for(runtime: Runtime) -> bool:
+    """Whether this Python makes byte code that the runtime reads."""
+    return sys.implementation.name == "cpython" and sys.version_info[:2] == (3, runtime.minor)
+
+
+def byte_compile(target: Path) -> None:
+    """Compile what a cold start imports first; never checked against its source, whose time is the same for all."""
+    import compileall
+    from py_compile import PycInvalidationMode
+
+    mode = PycInvalidationMode.UNCHECKED_HASH
+    for name in FIRST:
+        folder, task = target / name, "/var/task"
+        if folder.is_dir():
+            compileall.compile_dir(folder, quiet=2, stripdir=str(target), prependdir=task, invalidation_mode=mode)
+
+
+def zipped(target: Path, added: Mapping[str, bytes]) -> bytes:
+    """The files of a folder and those added, in the order of their names, each with the same time and rights."""
+    names = {file.relative_to(target).as_posix(): file for file in target.rglob("*") if file.is_file()}
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted({*names, *added}):
+            entry = zipfile.ZipInfo(name, TOLD_APART)
+            entry.create_system = 3  # Unix, wherever it was made
+            entry.external_attr = (0o100755 if name == "streaming" else 0o100644) << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, added[name] if name in added else names[name].read_bytes())
+    return stream.getvalue()
+
+
+def wrapper(runtime: Runtime) -> bytes:
+    """What starts the streaming loop in place of the runtime's own (AWS_LAMBDA_EXEC_WRAPPER)."""
+    return f"#!/bin/sh\ncd /var/task && exec /var/lang/bin/python3.{runtime.minor} -m deploy.aws_streaming\n".encode()
+
+
+def settings_files(settings: Path | None) -> Iterator[tuple[str, bytes]]:
+    """The settings file and the files it names, as they are found at AWS; never one that holds a secret."""
+    if settings is None:
+        return
+    from gateway.sources import SettingsError, read_file
+
+    try:
+        values = read_file(settings, required=True)
+    except SettingsError as error:
+        raise CannotPackageError(str(error)) from None
+    yield SETTINGS, settings.read_bytes()
+    for key, name in named_files(values):
+        yield name, content_of(settings.parent, key, name)
+
+
+def named_files(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Key and name of each file that settings name and the function is to bring; secrets are refused."""
+    entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in entries:
+        place = f"{where}.{key}" if where else str(key)
+        if isinstance(entry, dict | list):
+            yield from named_files(entry, place)
+        elif isinstance(entry, str) and entry and not entry.startswith("aws:"):
+            if key in NAMES_A_SECRET or place.endswith("credential.file"):
+                raise CannotPackageError(
+                    f"{place}: a secret is not packaged; put it into Secrets Manager and write aws:secretsmanager:NAME"
+                )
+            if key in NAMES_A_FILE or place.endswith("cedar.file"):
+                yield place, entry
+
+
+def content_of(folder: Path, key: str, name: str) -> bytes:
+    """What a file holds that settings name; it must lie beside them, or below, to be found at AWS too."""
+    file = folder / name
+    if not file.resolve().is_relative_to(folder.resolve()) or Path(name).is_absolute():
+        raise CannotPackageError(f"{key}: {name} lies outside the folder of the settings; put it beside them")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise CannotPackageError(f"{key}: {name} cannot be read ({error.strerror}); correct the name") from None

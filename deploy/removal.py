@@ -1,0 +1,29 @@
+"""What stays when a stack is removed, in so many words, and the removal of a user pool where that was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.aws_access import refused
+
+
+def kept_in_words(pool: str, *, delete: bool) -> str:
+    """What happens to the user pool; packages stay in any case."""
+    packages = "The packages in the bucket stay."
+    if not pool:
+        return f"{packages} No user pool was made here; one that existed before is not touched."
+    if delete:
+        return f"{packages} The user pool {pool} IS DELETED, with everybody in it; that cannot be undone."
+    return (
+        f"{packages} The user pool {pool} stays, with everybody in it, its domain and its client; "
+        "add --delete-user-pools to delete it too."
+    )
+
+
+def remove_pool(client: Any, pool: str) -> None:
+    """Delete a pool, its domain first, as Cognito demands."""
+    with refused():
+        domain = client.describe_user_pool(UserPoolId=pool)["UserPool"].get("Domain")
+        if domain:
+            client.delete_user_pool_domain(UserPoolId=pool, Domain=domain)
+        client.delete_user_pool(UserPoolId=pool)

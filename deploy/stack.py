@@ -1,0 +1,193 @@
+"""One CloudFormation stack: what a change of it would do, applying that, and taking it away.
+
+A change is always made as a change set first. One that was not applied is deleted, and with it the empty stack that
+stands for a new one, so that a look changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.aws_access import AwsRefusedError, refused
+
+POLL_SECONDS = 2.0
+NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
+NEW = {"", "REVIEW_IN_PROGRESS", "DELETE_COMPLETE"}
+NEVER_WAS = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"}
+GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
+CANCELLED = ("Resource creation cancelled", "Resource update cancelled")  # because another one failed
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened to one resource of a stack."""
+
+    resource: str
+    kind: str
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """A change that is ready to be applied."""
+
+    id: str
+    creates: bool
+    changes: tuple[dict[str, Any], ...] = field(repr=False)
+
+
+class Stack:
+    """A stack by its name."""
+
+    def __init__(self, client: Any, name: str, pause: Callable[[float], object] = time.sleep) -> None:
+        self._client = client
+        self.name = name
+        self._pause = pause
+
+    def description(self) -> dict[str, Any]:
+        """What AWS knows of it; empty where there is none."""
+        from botocore.exceptions import ClientError
+
+        with refused():
+            try:
+                found: dict[str, Any] = self._client.describe_stacks(StackName=self.name)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" in error.response["Error"].get("Message", ""):
+                    return {}
+                raise
+        return found
+
+    def status(self) -> str:
+        """Its status; "" where there is none."""
+        status: str = self.description().get("StackStatus", "")
+        return status
+
+    def outputs(self) -> dict[str, str]:
+        """Its outputs by name."""
+        listed = self.description().get("Outputs", [])
+        return {output["OutputKey"]: output["OutputValue"] for output in listed}
+
+    def check(self) -> str:
+        """The status of a stack that can be changed, or made.
+
+        Raises:
+            AwsRefusedError: it is being changed, or a failure left it as it cannot be changed.
+        """
+        status = self.status()
+        if status in NEW:
+            return status
+        if status.endswith("_IN_PROGRESS"):
+            raise AwsRefusedError(f"Somebody is changing the stack {self.name} ({status}): try again when that is over")
+        if status in NEVER_WAS:
+            raise AwsRefusedError(
+                f"The stack {self.name} is what a failure left ({status}): remove it with "
+                f"`bearergate destroy --function-name {self.name}`, then deploy again"
+            )
+        if status.endswith("_FAILED"):
+            raise AwsRefusedError(
+                f"The stack {self.name} is stuck ({status}): continue its rollback in the CloudFormation console first"
+            )
+        return status
+
+    def prepare(self, template: str, parameters: Mapping[str, str]) -> ChangeSet | None:
+        """The change that makes the stack what a template and parameters say; none where it is that already."""
+        creates = self.check() in NEW
+        name = f"bearergate-{time.time_ns():x}"
+        with refused():
+            made = self._client.create_change_set(
+                StackName=self.name,
+                ChangeSetName=name,
+                ChangeSetType="CREATE" if creates else "UPDATE",
+                TemplateBody=template,
+                Capabilities=["CAPABILITY_IAM"],
+                Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            )
+            described = self._wait_for(made["Id"])
+        if described["Status"] == "FAILED":
+            self.forget(ChangeSet(made["Id"], creates, ()))
+            reason = described.get("StatusReason", "")
+            if any(words in reason for words in NO_CHANGES):
+                return None
+            raise AwsRefusedError(f"CloudFormation refuses the change: {reason}")
+        return ChangeSet(made["Id"], creates, tuple(described["Changes"]))
+
+    def _wait_for(self, change_set: str) -> dict[str, Any]:
+        while True:
+            described: dict[str, Any] = self._client.describe_change_set(ChangeSetName=change_set)
+            if described["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
+                break
+            self._pause(POLL_SECONDS)
+        described["Changes"] = list(described.get("Changes", []))
+        page = described
+        while page.get("NextToken"):
+            page = self._client.describe_change_set(ChangeSetName=change_set, NextToken=page["NextToken"])
+            described["Changes"] += page.get("Changes", [])
+        return described
+
+    def forget(self, change_set: ChangeSet) -> None:
+        """Take back a change that was not applied, and the empty stack that was made for it."""
+        with refused():
+            self._client.delete_change_set(ChangeSetName=change_set.id)
+            if change_set.creates:
+                self._client.delete_stack(StackName=self.name)
+
+    def apply(self, change_set: ChangeSet) -> Iterator[Event]:
+        """Apply a change; yields events as they come.
+
+        Raises:
+            AwsRefusedError: it failed, and was rolled back; with the resource that failed first and why.
+        """
+        seen = self._event_ids()
+        with refused():
+            self._client.execute_change_set(ChangeSetName=change_set.id)
+        yield from self._until_done(self.name, seen)
+
+    def delete(self) -> Iterator[Event]:
+        """Delete the stack; yields events as they come."""
+        stack = self.description()["StackId"]  # a deleted stack is found by its id only
+        seen = self._event_ids()
+        with refused():
+            self._client.delete_stack(StackName=self.name)
+        yield from self._until_done(stack, seen)
+
+    def _until_done(self, stack: str, seen: set[str]) -> Iterator[Event]:
+        failed: list[Event] = []
+        while True:
+            with refused():
+                status = self._client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+            for event in self._new_events(stack, seen):
+                if event.status.endswith("_FAILED") and not event.reason.startswith(CANCELLED):
+                    failed.append(event)
+                yield event
+            if not status.endswith("_IN_PROGRESS"):
+                break
+            self._pause(POLL_SECONDS)
+        if status not in GOOD:
+            first = failed[0] if failed else Event(self.name, "", status, "see its events in the console")
+            raise AwsRefusedError(f"{first.resource} failed: {first.reason} The stack is now {status}")
+
+    def _event_ids(self) -> set[str]:
+        if not self.status():
+            return set()
+        return {event["EventId"] for event in self._pages(self.name)}
+
+    def _new_events(self, stack: str, seen: set[str]) -> list[Event]:
+        fresh = []
+        for event in self._pages(stack):
+            if event["EventId"] in seen:
+                break  # they come newest first
+            fresh.append(event)
+        seen.update(event["EventId"] for event in fresh)
+        return [
+            Event(e["LogicalResourceId"], e["ResourceType"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
+            for e in reversed(fresh)
+        ]
+
+    def _pages(self, stack: str) -> Iterator[dict[str, Any]]:
+        with refused():
+            for page in self._client.get_paginator("describe_stack_events").paginate(StackName=stack):
+                yield from page["StackEvents"]

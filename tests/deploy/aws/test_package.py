@@ -1,0 +1,144 @@
+"""The package: made by the real pip for the function's platform, small, without secrets, and the same bytes twice."""
+
+from __future__ import annotations
+
+import io
+import platform
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from deploy import package as packaging
+from deploy.package import CannotPackageError, Package, Runtime, settings_files, zipped
+
+SETTINGS = {
+    "public_url": "https://mcp.example.com",
+    "issuers": [{"issuer": "https://issuer.example.com", "jwks_file": "keys.json"}],
+    "seal_keys_file": "aws:secretsmanager:seal",
+}
+
+
+def written(folder: Path, settings: object) -> Path:
+    (folder / "keys.json").write_text('{"keys": []}')
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    return file
+
+
+def names(made: Package) -> set[str]:
+    return set(zipfile.ZipFile(io.BytesIO(made.content)).namelist())
+
+
+@pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
+def test_package_is_small_and_the_same_bytes_twice(tmp_path: Path, architecture: str) -> None:
+    settings = written(tmp_path, SETTINGS)
+    first, second = (packaging.package(Runtime(architecture), settings) for _ in range(2))
+    assert first.digest == second.digest
+    assert len(first.content) <= 20_000_000
+    held = names(first)
+    assert {"bearergate.yaml", "keys.json", "deploy/aws_lambda.py", "mangum/__init__.py", "streaming"} <= held
+    machine = {"arm64": "aarch64", "x86_64": "x86_64"}[architecture]
+    libraries = [name for name in held if "cpython-" in name]
+    assert libraries
+    assert all(f"cpython-313-{machine}" in name for name in libraries)
+    assert any(name.endswith("entry_points.txt") and name.startswith("bearergate-") for name in held)
+    assert not [name for name in held if name.startswith(("uvloop/", "botocore/data/ec2/"))]
+
+
+def test_byte_code_is_there_only_where_this_python_makes_what_the_runtime_reads(tmp_path: Path) -> None:
+    (tmp_path / "gateway").mkdir()
+    (tmp_path / "gateway" / "module.py").write_text("ANSWER = 42\n")
+    packaging.byte_compile(tmp_path)
+    compiled = zipped(tmp_path, {})
+    packaging.byte_compile(tmp_path)
+    assert zipped(tmp_path, {}) == compiled
+    assert any("gateway/__pycache__/module.cpython-" in name for name in names(Package(compiled)))
+    assert packaging.compiles_for(Runtime(minor=sys.version_info.minor))
+    assert not packaging.compiles_for(Runtime(minor=sys.version_info.minor + 1))
+
+
+def test_order_and_times_of_files_do_not_change_the_bytes(tmp_path: Path) -> None:
+    for folder, order in (("a", "xy"), ("b", "yx")):
+        (tmp_path / folder).mkdir()
+        for name in order:
+            (tmp_path / folder / name).write_text(name)
+    assert zipped(tmp_path / "a", {"z": b""}) == zipped(tmp_path / "b", {"z": b""})
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        pytest.param({"seal_keys_file": "keys.txt"}, "a secret is not packaged", id="a secret in a file"),
+        pytest.param(
+            {"facade": {"client_id": "a", "client_secret_file": "s"}}, "facade.client_secret_file", id="nested"
+        ),
+        pytest.param(
+            {"issuers": [{"issuer": "https://a", "jwks_file": "none.json"}]},
+            "issuers.0.jwks_file: none.json cannot be read",
+            id="a file that is not there",
+        ),
+        pytest.param(
+            {"issuers": [{"issuer": "https://a", "jwks_file": "../keys.json"}]}, "lies outside", id="a file elsewhere"
+        ),
+    ],
+)
+def test_settings_that_cannot_be_packaged_end_in_a_sentence(
+    tmp_path: Path, changed: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(CannotPackageError, match=sentence):
+        dict(settings_files(written(tmp_path, SETTINGS | changed)))
+
+
+def test_settings_file_that_is_not_there_ends_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CannotPackageError, match="no such file"):
+        dict(settings_files(tmp_path / "none.yaml"))
+
+
+def test_what_pip_says_is_passed_on(tmp_path: Path) -> None:
+    with pytest.raises(CannotPackageError, match=r"pip could not get what the function needs: .*"):
+        packaging.pip("install", "--no-index", "--target", str(tmp_path), "no-such-thing-of-ours")
+
+
+STARTED = """
+import json, sys
+sys.path.insert(0, {folder!r})
+from deploy import aws_lambda
+http = {{"method": "POST", "path": "/mcp", "sourceIp": "192.0.2.1", "protocol": "HTTP/1.1", "userAgent": ""}}
+event = {{"version": "2.0", "rawPath": "/mcp", "rawQueryString": "", "headers": {{"host": "mcp.example.com"}}}}
+event |= {{"requestContext": {{"stage": "$default", "http": http}}, "body": "{{}}", "isBase64Encoded": False}}
+answer = aws_lambda.handler(event, None)
+aws_lambda.handler.close()
+import boto3, mcp.server, PIL.Image, deploy.authorizer, deploy.aws_streaming
+for service in {services!r}:
+    boto3.client(service, region_name="eu-central-1")
+print(answer["statusCode"], answer["headers"]["www-authenticate"], aws_lambda.__cached__)
+"""
+
+
+def test_package_starts_by_itself_from_byte_code_and_has_every_service_that_is_asked(tmp_path: Path) -> None:
+    """Made for this machine and this Python, and run without anything that is installed here."""
+    architecture = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+    settings = tmp_path / "mine.yaml"
+    settings.write_text(
+        yaml.safe_dump({**SETTINGS, "issuers": [{"issuer": "https://a.example"}], "seal_keys_file": ""})
+    )
+    made = packaging.package(Runtime(architecture, sys.version_info.minor), settings)
+    assert len(made.content) <= packaging.MAX_ZIP
+    folder = tmp_path / "task"
+    with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
+        archive.extractall(folder)
+    code = STARTED.format(folder=str(folder), services=sorted(packaging.SERVICES))
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    status, challenge = done.stdout.split(maxsplit=1)
+    assert status == "401"
+    assert 'resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"' in challenge
+    compiled = f"{folder}/deploy/__pycache__/aws_lambda.cpython-3{sys.version_info.minor}.pyc"
+    assert compiled in challenge
+    assert f"deploy/__pycache__/aws_lambda.cpython-3{sys.version_info.minor}.pyc" in names(made)

@@ -1,0 +1,104 @@
+"""The stack itself: it waits for what takes its time, and puts a change in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from deploy.aws_access import AwsRefusedError
+from deploy.change_set import in_words
+from deploy.stack import ChangeSet, Stack
+from tests.deploy.aws.cloudformation import REGION, Cloud, FakeStack, cloud
+
+TEMPLATE = "Parameters:\n  Name:\n    Type: String\nResources:\n  Function:\n    Type: AWS::Lambda::Function\n"
+
+
+@pytest.fixture
+def aws() -> Iterator[Cloud]:
+    with cloud() as made:
+        yield made
+
+
+@pytest.fixture
+def client(aws: Cloud) -> Any:
+    return boto3.client(
+        "cloudformation",
+        region_name=REGION,
+        endpoint_url=aws.environment()["AWS_ENDPOINT_URL"],
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+    )
+
+
+def test_change_set_is_waited_for(aws: Cloud, client: Any) -> None:
+    aws.set_statuses = ["CREATE_PENDING", "CREATE_IN_PROGRESS"]
+    pauses: list[float] = []
+    change_set = Stack(client, "mine", pauses.append).prepare(TEMPLATE, {"Name": "a"})
+    assert change_set is not None
+    assert change_set.creates
+    assert len(change_set.changes) == 1
+    assert len(pauses) == 2
+
+
+def test_change_set_that_fails_for_another_reason_is_deleted_and_says_why(aws: Cloud, client: Any) -> None:
+    aws.set_fails = "Template error: instance of Fn::GetAtt references undefined resource X"
+    with pytest.raises(AwsRefusedError, match="CloudFormation refuses the change: Template error"):
+        Stack(client, "mine").prepare(TEMPLATE, {"Name": "a"})
+    assert aws.stacks == {}
+
+
+def test_events_come_in_their_order_and_each_once_until_all_is_done(aws: Cloud, client: Any) -> None:
+    stack = FakeStack("mine", "CREATE_COMPLETE", made_from=())
+    stack.happened("Old", "AWS::Lambda::Function", "CREATE_COMPLETE")
+    aws.stacks["mine"] = stack
+    ours = Stack(client, "mine", lambda _: stack.happened("Late", "AWS::Logs::LogGroup", "UPDATE_COMPLETE"))
+    change_set = ours.prepare(TEMPLATE, {"Name": "a"})
+    assert change_set is not None
+    applied = ours.apply(change_set)
+    stack.next_statuses = ["UPDATE_COMPLETE", "UPDATE_IN_PROGRESS", "UPDATE_COMPLETE"]
+    assert [event.resource for event in applied] == ["Function", "mine", "Late"]
+
+
+def test_failure_without_a_failed_resource_names_the_stack(aws: Cloud, client: Any) -> None:
+    aws.stacks["mine"] = FakeStack("mine", "UPDATE_COMPLETE")
+    ours = Stack(client, "mine")
+    change_set = ours.prepare(TEMPLATE, {"Name": "a"})
+    assert change_set is not None
+    aws.stacks["mine"].next_statuses = ["UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"]
+    with pytest.raises(AwsRefusedError, match="mine failed: see its events in the console The stack is now UPDATE_"):
+        list(ours.apply(change_set))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param({"Action": "Add"}, "  make          Pool (Cognito UserPool)", id="made"),
+        pytest.param(
+            {"Action": "Modify", "Replacement": "False", "Scope": ["Properties", "Tags"]},
+            "  change        Pool (Cognito UserPool): its properties, tags",
+            id="changed",
+        ),
+        pytest.param(
+            {"Action": "Modify", "Replacement": "True"},
+            "  change        Pool (Cognito UserPool): is made anew, and the old one removed"
+            " - THE PEOPLE IN IT WOULD BE LOST",
+            id="made anew",
+        ),
+        pytest.param(
+            {"Action": "Modify", "Replacement": "Conditional"},
+            "  change        Pool (Cognito UserPool): may be made anew - THE PEOPLE IN IT WOULD BE LOST",
+            id="perhaps made anew",
+        ),
+        pytest.param(
+            {"Action": "Remove"},
+            "  remove        Pool (Cognito UserPool) - THE PEOPLE IN IT WOULD BE LOST",
+            id="removed",
+        ),
+    ],
+)
+def test_change_is_put_in_words(change: dict[str, Any], words: str) -> None:
+    made = {"LogicalResourceId": "Pool", "ResourceType": "AWS::Cognito::UserPool"} | change
+    assert list(in_words(ChangeSet("x", False, ({"ResourceChange": made},)))) == [words]
