@@ -81,3 +81,30 @@ async def test_connection_lost_before_it_is_used_fails_at_once() -> None:
         await connection.changed()
         connection.start("GET", b"x", 5, 5)
         assert connection.failure is not None
+
+
+async def test_answer_that_nobody_asked_for_closes_the_connection_and_answers_nobody() -> None:
+    async with upstream(saying(OK)) as behind:
+        pool = pool_of(behind.port)
+        connection = await pool._connect()
+        assert connection.reusable
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
+        assert not connection.reusable
+        assert connection.lost
+        assert connection.head is None
+        assert pool.unused() is None
+        pool.close()
+
+
+async def test_request_that_the_upstream_takes_again_after_a_pause_is_not_waited_for_twice() -> None:
+    async with upstream(saying(OK)) as behind:
+        pool = pool_of(behind.port)
+        connection = await pool._connect()
+        connection.pause_writing()
+        waiting = asyncio.create_task(connection.drain())
+        await asyncio.sleep(0)
+        waiting.cancel()  # whoever waited has gone, and the future with it
+        await asyncio.gather(waiting, return_exceptions=True)
+        connection.resume_writing()
+        await connection.drain()
+        pool.close()
