@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Callable
@@ -301,11 +299,6 @@ EXPIRIES: dict[str, Made] = {
     "a list": lambda control: control.token(claims={"exp": [int(time.time()) + HOUR]}),
     "an object": claims(exp={}),
 }
-
-
-def mac(key: bytes, message: str) -> str:
-    """A token's MAC, for tokens made by hand."""
-    return segment(hmac.new(key, message.encode(), hashlib.sha256).digest())
 
 
 def by_curve(control: Control, alg: str, key: ECKey) -> str:

@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m confo
         print(f"conformance: {why}", file=sys.stderr)  # noqa: T201 - how a command speaks
         return CANNOT
     report.expected = expected
-    write(report, said)
+    try:
+        write(report, said)
+    except OSError as error:
+        print(f"conformance: {error.filename} cannot be written ({error.strerror}).", file=sys.stderr)  # noqa: T201 - likewise
+        return CANNOT
     return report.exit_code
 
 
@@ -57,23 +61,30 @@ def command_line(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-seconds", type=float, default=300.0, metavar="SECONDS", help="until the run is ended (300)"
     )
+    parser.add_argument(
+        "--grace", type=float, default=12.0, metavar="SECONDS", help="for which a used refresh token may work (12)"
+    )
     _add_credentials(
         parser.add_argument_group(
             "credentials", "A secret is given as env:NAME or @FILE, so that it stays out of the process list."
         )
     )
-    _add_control(parser.add_argument_group("control of what surrounds the target"))
-    reports = parser.add_argument_group("reports")
+    _add_issuer(parser.add_argument_group("an issuer that the target trusts, and what its tokens hold"))
+    _add_surroundings(parser.add_argument_group("what surrounds the target"))
+    _add_reports(parser.add_argument_group("reports"))
+    return parser
+
+
+def _add_reports(group: Any) -> None:
     for kind in ("json", "junit", "sarif", "html"):
-        reports.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the report as {kind}")
-    reports.add_argument(
+        group.add_argument(f"--{kind}", type=Path, metavar="FILE", help=f"write the report as {kind}")
+    group.add_argument(
         "--expected-failures",
         type=Path,
         metavar="FILE",
         help="requirements that may fail, one a line: ID reason; one that is met is an error",
     )
-    reports.add_argument("--quiet", action="store_true", help="print the counts and the failures alone")
-    return parser
+    group.add_argument("--quiet", action="store_true", help="print the counts and the failures alone")
 
 
 def _add_credentials(group: Any) -> None:
@@ -100,7 +111,7 @@ def _add_credentials(group: Any) -> None:
     group.add_argument("--state-tool", metavar="NAME", help="a tool that answers input_required with a requestState")
 
 
-def _add_control(group: Any) -> None:
+def _add_issuer(group: Any) -> None:
     group.add_argument(
         "--issuer-port", type=int, metavar="N", help="be an issuer at http://127.0.0.1:N, which the target trusts"
     )
@@ -133,6 +144,9 @@ def _add_control(group: Any) -> None:
     group.add_argument(
         "--client", default="mcp-conformance", metavar="ID", help="client_id of good tokens (mcp-conformance)"
     )
+
+
+def _add_surroundings(group: Any) -> None:
     group.add_argument("--upstream-port", type=int, metavar="N", help="be the server behind the gateway, at this port")
     group.add_argument("--upstream-host", default="127.0.0.1", metavar="ADDRESS")
     group.add_argument(
@@ -162,23 +176,13 @@ def read(said: argparse.Namespace) -> Options:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.fragment or parts.username:
         raise ValueError(f"{said.url} is no URL of an MCP endpoint: give one like https://host/mcp.")
     tool, _, arguments = (said.privileged_tool or "").partition("=")
-    revisions = {MODERN if each == "draft" else each for each in said.revision or REVISIONS}
-    login = Login(
-        said.username or "",
-        secret(said.password),
-        said.client_id or "",
-        secret(said.client_secret),
-        said.client_document or "",
-        said.redirect_uri or "",
-        said.browser,
-    )
     return Options(
         said.url,
-        tuple(each for each in REVISIONS if each in revisions),
+        _revisions(said.revision),
         token=secret(said.token),
         second_token=secret(said.second_token),
         low_token=secret(said.low_token),
-        login=login,
+        login=_login(said),
         second_login=Login(said.second_username or "", secret(said.second_password)),
         issuer_port=said.issuer_port,
         issuer_host=said.issuer_host,
@@ -201,6 +205,24 @@ def read(said: argparse.Namespace) -> Options:
         strict=said.strict,
         patience=said.timeout,
         seconds=said.max_seconds,
+        grace=said.grace,
+    )
+
+
+def _revisions(named: list[str] | None) -> tuple[str, ...]:
+    wanted = {MODERN if each == "draft" else each for each in named or REVISIONS}
+    return tuple(each for each in REVISIONS if each in wanted)
+
+
+def _login(said: argparse.Namespace) -> Login:
+    return Login(
+        said.username or "",
+        secret(said.password),
+        said.client_id or "",
+        secret(said.client_secret),
+        said.client_document or "",
+        said.redirect_uri or "",
+        said.browser,
     )
 
 
@@ -264,6 +286,7 @@ def write(report: Report, said: argparse.Namespace) -> None:
     """Write every report that was asked for, and the summary on standard output."""
     from . import junit, page, sarif, terminal  # noqa: PLC0415
 
+    print(terminal.write(report, quiet=said.quiet, colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ))  # noqa: T201 - the summary
     written: dict[str, Callable[[Report], str]] = {
         "json": lambda made: json.dumps(made.as_json(), indent=1),
         "junit": junit.write,
@@ -273,4 +296,3 @@ def write(report: Report, said: argparse.Namespace) -> None:
     for kind, as_text in written.items():
         if file := getattr(said, kind):
             file.write_text(as_text(report), "utf-8")
-    print(terminal.write(report, quiet=said.quiet, colours=sys.stdout.isatty() and "NO_COLOR" not in os.environ))  # noqa: T201 - the summary

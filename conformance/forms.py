@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
-from .target import may_fetch
+from .addresses import join, may_fetch, split
 from .wire import Answer, Header, Wire
 
 MAX_HOPS = 20  # pages and redirects of one authorization
@@ -60,7 +61,7 @@ class _Forms(HTMLParser):
         elif self._form is not None and tag == "input":
             self._form.controls.append(_input(has))
         elif self._form is not None and tag == "button":
-            self._button = Control(has.get("name", ""), has.get("type", "submit"), has.get("value", ""))
+            self._button = Control(has.get("name", ""), has.get("type", "submit").lower(), has.get("value", ""))
             self._form.controls.append(self._button)
 
     def handle_endtag(self, tag: str) -> None:
@@ -84,7 +85,8 @@ def _input(has: dict[str, str]) -> Control:
 def forms(page: str) -> list[Form]:
     """The forms of a page."""
     parser = _Forms()
-    parser.feed(page)
+    with contextlib.suppress(AssertionError):  # how the parser gives up on some broken declarations
+        parser.feed(page)
     return parser.found
 
 
@@ -131,12 +133,13 @@ class Browser:
         while len(arrival.pages) < MAX_HOPS:
             method, url, body = step
             if not may_fetch(url, self._near):
-                arrival.why = f"it leads to {urlsplit(url).scheme}://{urlsplit(url).hostname}, which is not opened"
+                arrival.why = f"it leads to {split(url).scheme}://{split(url).hostname}, which is not opened"
+                arrival.pages.append(Answer(method, url, (), body, note=arrival.why))
                 return arrival
             answer = self._open(method, url, body)
             arrival.pages.append(answer)
             if 300 <= answer.status < 400 and answer.header("location"):
-                to = urljoin(url, answer.header("location"))
+                to = join(url, answer.header("location"))
                 if any(_same_page(to, each) for each in landings):
                     arrival.parameters = _parameters(to)
                     return arrival
@@ -162,7 +165,7 @@ class Browser:
         return arrival
 
     def _open(self, method: str, url: str, body: bytes) -> Answer:
-        parts = urlsplit(url)
+        parts = split(url)
         fields: list[Header] = [
             ("Accept", "text/html,*/*;q=0.8"),
             ("Sec-Fetch-Mode", "navigate"),
@@ -195,9 +198,7 @@ def _same_page(url: str, redirect_uri: str) -> bool:
 
 
 def _parameters(url: str) -> dict[str, str]:
-    from urllib.parse import parse_qsl  # noqa: PLC0415
-
-    parts = urlsplit(url)
+    parts = split(url)
     return dict(parse_qsl(parts.query, keep_blank_values=True))
 
 
@@ -212,7 +213,7 @@ def _filled(page: Answer, person: Person) -> tuple[str, str, bytes] | None:
     for form in ordered:
         sent = _values(form, person)
         if sent is not None:
-            url = urljoin(page.url, form.action or page.url)
+            url = join(page.url, form.action or page.url)
             encoded = urlencode(sent)
             if form.method == "POST":
                 return "POST", url, encoded.encode()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from .addresses import may_fetch
 from .control import FIRST, PASSWORD, SECOND, Control
 from .forms import Person
 from .login import CannotLogin, Journey, discovery_urls
@@ -20,7 +22,7 @@ from .plugin import Plugin
 from .redaction import Redaction
 from .report import Report
 from .serving import serving
-from .target import CannotJudge, Target, may_fetch
+from .target import CannotJudge, Target
 from .upstream import Upstream
 from .wire import TargetGone, Wire
 
@@ -51,7 +53,8 @@ def judge(options: Options) -> Report:
     started = time.monotonic()
     secrets = Redaction()
     secrets.hide(options.token, options.second_token, options.low_token)
-    secrets.hide(options.login.password, options.login.client_secret)
+    secrets.hide(options.login.password, options.login.client_secret, options.second_login.password)
+    secrets.hide(*(each.partition("=")[0].partition(":")[2] for each in options.issuer_clients))
     report = Report(options.url, datetime.now(UTC).isoformat(timespec="seconds"), secrets=secrets)
     report.reasons, report.filtered = OUT_OF_REACH, bool(options.only)
     with contextlib.ExitStack() as stack:
@@ -60,8 +63,8 @@ def judge(options: Options) -> Report:
         target = Target(options, wire, secrets)
         try:
             _prepare(target, stack)
-        except TargetGone as gone:
-            raise CannotJudge(f"{options.url} cannot be judged: {gone}") from None
+        except (TargetGone, pytest.skip.Exception) as why:
+            raise CannotJudge(f"{options.url} cannot be judged: {why}") from None
         report.revisions, report.stopped = target.spoken, target.no_token
         report.given, report.missing = _inventory(target)
         _run(Plugin(target, report))
@@ -190,8 +193,12 @@ def _run(plugin: Plugin) -> None:
         "--import-mode=importlib",
         *files,
     ]
-    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
-        code = pytest.main(arguments, plugins=[plugin])
+    theirs = {name: os.environ.pop(name) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS") if name in os.environ}
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+            code = pytest.main(arguments, plugins=[plugin])
+    finally:
+        os.environ.update(theirs)
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         plugin.report.stopped = f"The suite itself failed: {said.getvalue().strip()[-600:]}"
 

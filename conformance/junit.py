@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from .report import Check, Problem, Report
+from .report import STALE, Check, Problem, Report
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0 §2.2
 
@@ -22,9 +22,13 @@ def write(report: Report) -> str:
                 SubElement(case, "skipped", message=clean(report, report.reason(each.id)))
         for check in cases:
             _case(report, suite, check)
-        failed = sum(check.outcome == "failed" for check in cases)
+        failed = sum(check.outcome == "failed" and check.requirement not in report.expected for check in cases)
         suite.set("tests", str(len(suite)))
         suite.set("failures", str(failed))
+    if stale := report.stale():
+        suite = SubElement(root, "testsuite", name="Expected failures", tests=str(len(stale)), failures=str(len(stale)))
+        for name in stale:
+            SubElement(SubElement(suite, "testcase", classname=name, name=name), "failure", message=STALE)
     indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + tostring(root, encoding="unicode") + "\n"
 
@@ -54,7 +58,7 @@ def _case(report: Report, suite: Element, check: Check) -> None:
     elif check.outcome == "error":
         SubElement(case, "error", message=clean(report, check.reason))
     elif check.outcome == "failed" and check.requirement in report.expected:
-        SubElement(case, "skipped", message=f"expected to fail: {report.expected[check.requirement]}")
+        SubElement(case, "skipped", message=clean(report, f"expected to fail: {report.expected[check.requirement]}"))
     elif check.outcome == "failed":
         SubElement(case, "failure", message=clean(report, check.problems[0].what)).text = text
     elif check.problems:

@@ -7,12 +7,14 @@ import hashlib
 import http.server
 import json
 import secrets
+import sys
 import threading
 import webbrowser
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode
 
+from .addresses import may_fetch, split
 from .forms import Arrival, Browser, Person
 from .options import Login
 from .wire import Answer
@@ -58,7 +60,7 @@ class Proof:
 
 def discovery_urls(issuer: str) -> list[str]:
     """Where the metadata of an issuer may be, in the order in which clients look (MCP Authorization)."""
-    parts = urlsplit(issuer)
+    parts = split(issuer)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
     names = ("oauth-authorization-server", "openid-configuration")
     inserted = [f"{origin}/.well-known/{name}{path}" for name in names]
@@ -83,9 +85,9 @@ class Journey:
         return Person(self.login.name, self.login.password)
 
     def endpoint(self, name: str) -> str:
-        """The URL of an endpoint; "" if the metadata names none."""
+        """The URL of an endpoint; "" if the metadata names none that may be asked."""
         found = self.metadata.get(f"{name}_endpoint")
-        return found if isinstance(found, str) else ""
+        return found if isinstance(found, str) and may_fetch(found, self.target.near) else ""
 
     @property
     def scopes(self) -> str:
@@ -156,7 +158,7 @@ class Journey:
         query = urlencode({name: value for name, value in wanted.items() if value is not None})
         endpoint = self.endpoint("authorization")
         url = f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
-        if not self.headless:
+        if not self.headless and person is None:
             return self._by_person(url, client.redirect_uri)
         browser = Browser(self.target.wire, near=self.target.near)
         landings = (str(wanted["redirect_uri"]), client.redirect_uri)
@@ -166,6 +168,7 @@ class Journey:
 
     def _by_person(self, url: str, redirect_uri: str) -> Arrival:
         found = _wait_for(redirect_uri, url)
+        self.target.secrets.hide((found or {}).get("code"))
         return Arrival(
             found, [Answer("GET", url, (), b"", note="a person was asked")], "" if found else "nobody came back"
         )
@@ -197,12 +200,13 @@ class Journey:
     def _post(self, url: str, parameters: dict[str, str | None], client: Client | None = None) -> Answer:
         client = client or self.client()
         fields = [("Content-Type", "application/x-www-form-urlencoded"), ("Accept", "application/json")]
-        methods = self.metadata.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        listed = self.metadata.get("token_endpoint_auth_methods_supported")
+        methods = listed if isinstance(listed, list) else ["client_secret_basic"]
         sent = {**parameters, "client_id": client.id}
         if client.secret and "client_secret_post" in methods:
             sent["client_secret"] = client.secret
         elif client.secret:
-            pair = f"{client.id}:{client.secret}".encode()
+            pair = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}".encode()  # RFC 6749 §2.3.1
             fields.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
         body = urlencode({name: value for name, value in sent.items() if value is not None}).encode()
         answer = self.target.wire.send("POST", url, fields, body)
@@ -234,15 +238,19 @@ class Journey:
 
 
 def _wait_for(redirect_uri: str, url: str) -> dict[str, str] | None:
-    """The parameters with which a person's browser comes back to the redirect URI."""
+    """The parameters with which a person's browser comes back to the redirect URI.
+
+    Raises:
+        CannotLogin: nobody can come back, since nothing can listen there.
+    """
     found: dict[str, str] = {}
     back = threading.Event()
-    parts = urlsplit(redirect_uri)
+    parts = split(redirect_uri)
 
     class Callback(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path.partition("?")[0] == parts.path:
-                found.update(parse_qsl(self.path.partition("?")[2]))
+                found.update(parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"You can close this window and go back to the terminal.")
@@ -252,10 +260,15 @@ def _wait_for(redirect_uri: str, url: str) -> dict[str, str] | None:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
             """Nothing: the path holds a code."""
 
-    server = http.server.HTTPServer((parts.hostname or "127.0.0.1", parts.port or 80), Callback)
+    try:
+        server = http.server.HTTPServer((parts.hostname or "", parts.port or 80), Callback)
+    except OSError as error:
+        raise CannotLogin(
+            f"Nothing can listen at {redirect_uri} ({error.strerror}): give a --redirect-uri on a free loopback port."
+        ) from None
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        print(f"Log in with your browser: {url}", flush=True)  # noqa: T201 - a person has to act
+        print(f"Log in with your browser: {url}", file=sys.stderr, flush=True)  # noqa: T201 - a person has to act
         webbrowser.open(url)
         return found if back.wait(LOGIN_SECONDS) else None
     finally:

@@ -54,3 +54,4 @@ class Options:
     strict: bool = False
     patience: float = 10.0
     seconds: float = 300.0
+    grace: float = 12.0  # seconds for which a used refresh token may go on working

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from urllib.parse import quote, quote_plus
 
@@ -21,10 +23,11 @@ class Redaction:
         self._secrets: set[str] = set()
 
     def hide(self, *secrets: str | None) -> None:
-        """Never show these from now on, as they are or escaped for a URL."""
+        """Never show these from now on, as they are or escaped for a URL, JSON or HTML."""
         for secret in secrets:
             if secret and len(secret) >= _SHORT:
-                self._secrets |= {secret, quote(secret, safe=""), quote_plus(secret)}
+                self._secrets |= {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+                self._secrets |= {json.dumps(secret)[1:-1], html.escape(secret)}
 
     def text(self, text: str) -> str:
         """The text without secrets."""

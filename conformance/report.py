@@ -16,6 +16,7 @@ from .wire import Answer
 Outcome = Literal["failed", "warned", "informed", "passed", "not tested", "error"]
 # From worst to best: what a requirement comes to is the first of these that one of its checks has.
 ORDER: tuple[Outcome, ...] = ("error", "failed", "warned", "informed", "passed", "not tested")
+STALE = "It is listed as an expected failure and is met: take it off the list."
 MAX_SHOWN = 2000  # characters of a body in a report
 
 DOCUMENTS = (
@@ -201,5 +202,5 @@ class Report:
         return [[name, self.secrets.header(name, value)[:MAX_SHOWN]] for name, value in headers]
 
     def _body(self, body: bytes) -> str:
-        text = self.secrets.text(body[: 4 * MAX_SHOWN].decode("utf-8", "replace"))
+        text = self.secrets.text(body[: 64 * MAX_SHOWN].decode("utf-8", "replace"))
         return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}… ({len(body)} bytes)"

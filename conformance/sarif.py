@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .report import Outcome, Problem, Report
+from .report import STALE, Outcome, Problem, Report
 from .requirements import Requirement
 
 LEVELS: dict[Outcome, str] = {"failed": "error", "warned": "warning", "informed": "note"}
@@ -19,6 +19,10 @@ def write(report: Report) -> str:
         for check in report.checks
         for problem in check.problems
         if not (problem.outcome == "failed" and check.requirement in report.expected)
+    ]
+    results += [
+        {"ruleId": name, "level": "error", "message": {"text": STALE}, "locations": _where(report)}
+        for name in report.stale()
     ]
     driver = {"name": "mcp-conformance", "informationUri": "https://modelcontextprotocol.io", "rules": rules}
     finished = {"executionSuccessful": not report.stopped, "exitCode": report.exit_code}
@@ -43,9 +47,13 @@ def _result(report: Report, name: str, problem: Problem, revision: str) -> dict[
         "ruleId": name,
         "level": LEVELS.get(problem.outcome, "none"),
         "message": {"text": f"{text} Mend it: {problem.fix}"},
-        # A server has no source file at hand: its URL stands for it.
-        "locations": [{"physicalLocation": {"artifactLocation": {"uri": report.secrets.text(report.target)}}}],
+        "locations": _where(report),
     }
     if problem.answer:
         told["properties"] = {"exchange": report.exchange(problem.answer)}
     return told
+
+
+def _where(report: Report) -> list[dict[str, Any]]:
+    # A server has no source file at hand: its URL stands for it.
+    return [{"physicalLocation": {"artifactLocation": {"uri": report.secrets.text(report.target)}}}]

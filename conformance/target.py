@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from . import revisions
+from .addresses import is_loopback, is_near, may_fetch, split
 from .challenges import Challenge, bearer
 from .control import Control
 from .options import Options
@@ -56,7 +55,7 @@ class Target:
     def __init__(self, options: Options, wire: Wire, secrets: Redaction) -> None:
         self.options = options
         self.url = options.url
-        parts = urlsplit(options.url)
+        parts = split(options.url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.path = parts.path
         self.host = parts.netloc
@@ -231,37 +230,6 @@ def _judgeable(answer: Answer) -> Answer:
     """The answer, unless the target only says that it was asked too often."""
     if answer.status == 429:
         wait = answer.header("retry-after")
-        time.sleep(min(int(wait), 5) if wait.isdecimal() else 1)
+        time.sleep(min(int(wait), 5) if wait.isdecimal() and len(wait) < 5 else 1)
         pytest.skip("The target answered 429: it limits how often it is asked, so this could not be judged.")
     return answer
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def is_near(host: str) -> bool:
-    """Whether a host is in a private network: by its address, or by a name that no public server has."""
-    try:
-        return not ipaddress.ip_address(host.strip("[]")).is_global
-    except ValueError:
-        return is_loopback(host) or "." not in host or host.endswith((".local", ".internal", ".test"))
-
-
-def may_fetch(url: str, near: bool) -> bool:
-    """Whether a URL that a target handed out is fetched.
-
-    A public target has only public https addresses fetched; one in a private network is trusted with its neighbours.
-    """
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        return False
-    return near or (parts.scheme == "https" and not is_near(host))

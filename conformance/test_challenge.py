@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import pytest
 
 from . import revisions
+from .addresses import is_loopback, may_fetch, split
 from .challenges import bearer, lint
 from .plugin import Judge
 from .requirements import requirement
-from .target import Target, is_loopback, may_fetch
+from .target import Target
 from .verdicts import CHECK_FIRST, CLEAN, challenged
 from .wire import Answer
 
@@ -102,7 +101,7 @@ def test_metadata_url_of_the_challenge_is_absolute_secure_and_answers(
     url = metadata_url(answer)
     if url is None:
         pytest.skip("The challenge names no resource_metadata: RS-401-02 and RS-401-03 judge that.")
-    parts = urlsplit(url)
+    parts = split(url)
     secure = parts.scheme == "https" or (
         parts.scheme == "http" and is_loopback(parts.hostname or "") and target.loopback
     )

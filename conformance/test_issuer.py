@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from .addresses import is_loopback, split
 from .plugin import Judge
 from .requirements import requirement
-from .target import Target, is_loopback
+from .target import Target
 from .wire import Answer
 
 REQUIRED = ("issuer", "authorization_endpoint", "token_endpoint", "response_types_supported")
@@ -63,7 +63,7 @@ def test_document_calls_the_issuer_by_its_name(target: Target, judge: Judge) -> 
         answer,
         fix="Publish the identifier to the letter, and name the same in the resource metadata.",
     )
-    parts = urlsplit(issuer)
+    parts = split(issuer)
     secure = parts.scheme == "https" or is_loopback(parts.hostname or "")
     judge.expect(
         secure and not parts.query and not parts.fragment,
@@ -129,7 +129,7 @@ def test_document_has_what_a_code_flow_needs(target: Target, judge: Judge) -> No
 
 
 def _secure(value: object) -> bool:
-    parts = urlsplit(value) if isinstance(value, str) else None
+    parts = split(value) if isinstance(value, str) else None
     return (
         parts is not None
         and bool(parts.netloc)

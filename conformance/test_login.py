@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,7 +48,10 @@ def headless(journey: Journey) -> Journey:
 
 
 def denied(judge: Judge, answer: Answer, what: str, fix: str) -> None:
-    """A refusal of the token endpoint (RFC 6749 §5.2)."""
+    """A refusal of the token endpoint (RFC 6749 §5.2), unless it is the client that is refused."""
+    said = answer.json()
+    if isinstance(said, dict) and said.get("error") == "invalid_client":
+        pytest.skip(f"The client itself is refused, so this refusal says nothing: {answer.said()}.")
     judge.expect(
         answer.status in (400, 401, 403), f"{what} is answered {answer.said()}, where 400 is due.", answer, fix=fix
     )
@@ -106,9 +110,9 @@ def test_client_may_be_its_own_document(target: Target, judge: Judge, journey: J
         fix="Support client id metadata documents, and say so.",
     ):
         return
-    methods = journey.metadata.get("token_endpoint_auth_methods_supported") or []
+    methods = journey.metadata.get("token_endpoint_auth_methods_supported")
     judge.advise(
-        "none" in methods,
+        isinstance(methods, list) and "none" in methods,
         "Documents are supported and none is not among the authentication methods: some clients then do not use them.",
         answer,
         fix='Add "none".',
@@ -233,6 +237,13 @@ def test_refresh_token_of_a_public_client_is_replaced(target: Target, judge: Jud
     if not judge.expect(isinstance(new, str) and new != old, "A refresh brings no new refresh token.", answer, fix=fix):
         return
     reused = journey.refresh(old)
+    if reused.ok:
+        # Many issuers let it work for some seconds, for two refreshes that race; it has to end.
+        judge.inform(
+            False, "A refresh token that was just used still works.", reused, fix="Keep such a grace period to seconds."
+        )
+        time.sleep(target.options.grace)
+        reused = journey.refresh(old)
     denied(judge, reused, "A refresh token that was used before", fix)
     after = journey.refresh(str(new))
     judge.inform(

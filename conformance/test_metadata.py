@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from .addresses import is_loopback, may_fetch, split
 from .plugin import Judge
 from .requirements import requirement
-from .target import WELL_KNOWN, Target, is_loopback, may_fetch
+from .target import WELL_KNOWN, Target
 from .wire import MAX_BODY, Answer
 
 ARRAYS = (
@@ -54,10 +54,9 @@ def test_document_is_json_for_everyone(target: Target, judge: Judge) -> None:
             continue
         what = f"The document ({place})"
         if answer.status // 100 == 3:
-            away = urlsplit(answer.header("location")).netloc not in ("", urlsplit(answer.url).netloc)
-            judge.expect(
-                not away, f"{what} redirects to another origin.", answer, fix="Serve the document where it belongs."
-            )
+            away = split(answer.header("location")).netloc not in ("", split(answer.url).netloc)
+            fix = "Serve the document where it belongs."
+            judge.expect(not away, f"{what} redirects to another origin.", answer, fix=fix)
             continue
         if not judge.expect(
             answer.status == 200,
@@ -144,7 +143,7 @@ def test_authorization_servers_are_issuers(target: Target, judge: Judge) -> None
         return
     for each in said:
         if not judge.expect(
-            isinstance(each, str) and urlsplit(each).scheme in ("https", "http"),
+            isinstance(each, str) and split(each).scheme in ("https", "http"),
             f"authorization_servers holds {each!r}, which is no issuer identifier.",
             answer,
             fix=fix,
@@ -166,36 +165,24 @@ def test_authorization_servers_are_issuers(target: Target, judge: Judge) -> None
         )
 
 
+def _has_its_type(judge: Judge, answer: Answer, name: str, value: object) -> None:
+    """A member is of the type that the registry gives it (RFC 9728 §2)."""
+    for names, kind, words in ((ARRAYS, list, "a list"), (TEXTS, str, "a string"), (FLAGS, bool, "true or false")):
+        if name in names:
+            judge.expect(
+                isinstance(value, kind), f"{name} is {value!r}, where {words} is due.", answer, fix=f"Make it {words}."
+            )
+    if name in ARRAYS:
+        judge.expect(value != [], f"{name} is an empty list.", answer, fix="Leave out what is empty (RFC 9728 §3.2).")
+
+
 @requirement("PRM-06")
 def test_members_have_the_types_of_the_registry(target: Target, judge: Judge) -> None:
     for answer in documents(target).values():
         said = answer.json()
         for name, value in said.items():
-            judge.expect(value is not None, f"{name} is null.", answer, fix="Leave out what has no value.")
-            if name in ARRAYS and value is not None:
-                judge.expect(
-                    isinstance(value, list),
-                    f"{name} is {value!r}, where a list is due.",
-                    answer,
-                    fix="Make it a list, of one member if need be.",
-                )
-                judge.expect(
-                    value != [], f"{name} is an empty list.", answer, fix="Leave out what is empty (RFC 9728 §3.2)."
-                )
-            if name in TEXTS and value is not None:
-                judge.expect(
-                    isinstance(value, str),
-                    f"{name} is {value!r}, where a string is due.",
-                    answer,
-                    fix="Make it a string.",
-                )
-            if name in FLAGS and value is not None:
-                judge.expect(
-                    isinstance(value, bool),
-                    f"{name} is {value!r}, where true or false is due.",
-                    answer,
-                    fix="Make it a boolean.",
-                )
+            if judge.expect(value is not None, f"{name} is null.", answer, fix="Leave out what has no value."):
+                _has_its_type(judge, answer, name, value)
         methods = said.get("bearer_methods_supported")
         methods = methods if isinstance(methods, list) else []
         judge.expect(
@@ -278,7 +265,7 @@ def test_pages_of_other_origins_can_read_the_documents(target: Target, judge: Ju
         )
         age = re.search(r"max-age=(\d+)", answer.header("cache-control"))
         judge.expect(
-            age is None or int(age[1]) <= 86400,
+            age is None or (len(age[1]) < 9 and int(age[1]) <= 86400),
             "The document may be cached for more than a day.",
             answer,
             fix="Keep max-age under a day: issuers change.",
@@ -331,7 +318,7 @@ def test_everything_is_served_over_tls(target: Target, judge: Judge) -> None:
     judge.expect(target.url.startswith("https://"), "The MCP endpoint is not https.", target.found.refusal, fix=fix)
     for place, answer in target.found.documents.items():
         judge.expect(answer.url.startswith("https://"), f"The metadata URL ({place}) is not https.", answer, fix=fix)
-    host = urlsplit(target.url).hostname or ""
+    host = split(target.url).hostname or ""
     if not target.url.startswith("https://") or is_loopback(host):
         return
     plain = f"http://{host}{target.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import ssl
 import time
@@ -10,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpcore
 import httpx
+
+from .addresses import split
 
 MAX_BODY = 1024 * 1024  # bytes of one answer that are read
 PATIENCE = 10.0  # seconds until an answer has to be there, headers and body
@@ -224,7 +226,7 @@ class Wire:
 
     def raw(self, url: str, message: bytes, *, patience: float | None = None) -> Answer:
         """What a server says to these very bytes before it closes the connection or falls silent."""
-        parts = urlsplit(url)
+        parts = split(url)
         started = time.monotonic()
         sent = Answer(message.split(b" ", 1)[0].decode("latin-1"), url, (), message)
         try:
@@ -236,7 +238,7 @@ class Wire:
 
 def written(method: str, url: str, fields: Iterable[Header], body: bytes = b"", *, target: str = "") -> bytes:
     """A request as it goes over the wire, whatever is in it; the connection is closed after it."""
-    parts = urlsplit(url)
+    parts = split(url)
     path = target or (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     given = list(fields)
     if "host" not in {name.lower() for name, _ in given}:
@@ -255,7 +257,7 @@ def _cause(error: Exception) -> str:
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    parts = split(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -282,7 +284,9 @@ def _parsed(sent: Answer, said: bytes, seconds: float, note: str) -> Answer:
     head, _, body = said.partition(b"\r\n\r\n")
     lines = head.decode("latin-1").split("\r\n")
     words = lines[0].split(" ", 2)
-    status = int(words[1]) if len(words) > 1 and words[0].startswith("HTTP/") and words[1].isdecimal() else 0
+    status = (
+        int(words[1]) if len(words) > 1 and words[0].startswith("HTTP/") and re.fullmatch("[0-9]{3}", words[1]) else 0
+    )
     fields = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines[1:]))
     note = note or ("" if status else "the connection was closed")
     return replace(sent, status=status, headers=fields, body=body, seconds=seconds, note=note)

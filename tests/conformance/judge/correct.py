@@ -358,20 +358,11 @@ class Protected(Faulty):
             status = 403
         if error == "invalid_token" and self.has("bad tokens crash"):
             return Reply(500)
-        metadata = f"{self.origin}{WELL_KNOWN}{self.path}"
-        if self.other and request.path == urlsplit(self.other).path:
-            metadata = f"{self.origin}{WELL_KNOWN}{urlsplit(self.other).path}"
-        if self.has("the host header is believed"):
-            metadata = f"http://{request.get('host')}{WELL_KNOWN}{self.path}"
-        if self.has("metadata url is relative"):
-            metadata = f"{WELL_KNOWN}{self.path}"
-        if self.has("metadata url answers 404"):
-            metadata = f"{self.origin}/nowhere"
         if self.has("bad tokens have no error") and error == "invalid_token":
             error = ""
         if self.has("missing tokens are called invalid"):
             error = error or "invalid_token"
-        said = {"error": error, "scope": scope, "resource_metadata": metadata}
+        said = {"error": error, "scope": scope, "resource_metadata": self.metadata_url(request)}
         if self.has("no metadata url"):
             del said["resource_metadata"]
         if self.has("no scope in challenges"):
@@ -393,6 +384,19 @@ class Protected(Faulty):
         if self.has("refusals may be stored"):
             del headers["cache-control"]
         return Reply(status, headers=headers)
+
+    def metadata_url(self, request: Request) -> str:
+        """What the challenge to a request calls the place of the metadata."""
+        metadata = f"{self.origin}{WELL_KNOWN}{self.path}"
+        if self.other and request.path == urlsplit(self.other).path:
+            metadata = f"{self.origin}{WELL_KNOWN}{urlsplit(self.other).path}"
+        if self.has("the host header is believed"):
+            metadata = f"http://{request.get('host')}{WELL_KNOWN}{self.path}"
+        if self.has("metadata url is relative"):
+            metadata = f"{WELL_KNOWN}{self.path}"
+        if self.has("metadata url answers 404"):
+            metadata = f"{self.origin}/nowhere"
+        return metadata
 
     # ---- scopes
 

@@ -16,6 +16,7 @@ from conformance.report import Report
 from conformance.serving import serving
 from tests.conformance.judge.correct import ADMIN, BASE, Protected
 from tests.conformance.judge.login_server import NAME, PASSWORD, SECOND, LoginServer
+from tests.conformance.judge.mutants import Mutant
 from tests.conformance.judge.naive_front import naive_front
 from tests.conformance.judge.tokens import SECOND_ISSUER
 
@@ -106,6 +107,17 @@ def with_login(*faults: str, only: tuple[str, ...] = ()) -> Report:
         privileged_tool=PRIVILEGED,
         strict=True,
         patience=5,
+        grace=0.5,
     )
     with quiet(), serving(app, port, lifespan=True):
         return judge(options)
+
+
+JUDGED = {"server": server, "gateway": gateway, "issuer": with_login}
+
+
+def mutant_judged(mutant: Mutant, logs: Path) -> Report:
+    """What is said of a mutant, about the requirement it breaks."""
+    if mutant.setting == "server":
+        return server(mutant.fault, only=(mutant.breaks,), logs=logs)
+    return JUDGED[mutant.setting](mutant.fault, only=(mutant.breaks,))

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from conformance.issuer import Issuer, Keys, User
+from conformance.issuer import Client, Issuer, Keys, User
 from conformance.login import PORT
 
 NAME, PASSWORD, SECOND = "alice", "wonderland", "bob"
 CALLBACK = f"http://127.0.0.1:{PORT}/callback"
 KEYS = Keys()
+# What the document lacks, by fault.
+LACKS = {
+    "no S256 in the document": "code_challenge_methods_supported",
+    "no token endpoint in the document": "token_endpoint",
+    "no registration": "registration_endpoint",
+    "no revocation": "revocation_endpoint",
+}
 
 
 class LoginServer:
     """The issuer at `url`, for the resource, as an ASGI app."""
 
-    def __init__(self, url: str, resource: str, *faults: str) -> None:
+    def __init__(
+        self, url: str, resource: str, *faults: str, client: Client | None = None, methods: Sequence[str] = ()
+    ) -> None:
         self.has: Callable[[str], bool] = frozenset(faults).__contains__
         self.url = url
         users = [User(NAME, PASSWORD), User(SECOND, PASSWORD)]
         known = None if self.has("any resource is granted") else [resource]
         scopes = {"mcp:use": "Use it", "mcp:admin": "Run it"}
-        self.issuer = Issuer.plain(url, users=users, scopes=scopes, resources=known, keys=KEYS.copy())
+        clients = [client] if client else []
+        self.issuer = Issuer.plain(url, users=users, scopes=scopes, resources=known, keys=KEYS.copy(), clients=clients)
+        self.methods = list(methods)
         self.answers: dict[str, list[Message]] = {}  # what codes were exchanged for
         self.redirects: dict[str, str] = {}  # redirect URIs that were asked for, by state
         self._break_profile()
@@ -49,16 +60,17 @@ class LoginServer:
             self.issuer.metadata_server.status = 404
         if self.has("another issuer in the document") or self.has("another issuer at the origin"):
             document["issuer"] = "https://elsewhere.test"
-        if self.has("no S256 in the document"):
-            del document["code_challenge_methods_supported"]
-        if self.has("no token endpoint in the document"):
-            del document["token_endpoint"]
         if self.has("plain endpoints in the document"):
             document["authorization_endpoint"] = "http://elsewhere.test/authorize"
         if self.has("documents are not supported"):
             document["client_id_metadata_document_supported"] = False
         if self.has("no methods for machines"):
             document["token_endpoint_auth_methods_supported"] = ["none"]
+        for fault, member in LACKS.items():
+            if self.has(fault):
+                del document[member]
+        if self.methods:
+            document["token_endpoint_auth_methods_supported"] = self.methods
         self.issuer.metadata_server.body = json.dumps(document).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +83,12 @@ class LoginServer:
         path, host = scope["path"], dict(scope["headers"]).get(b"host", b"").decode()
         query = dict(parse_qsl(scope["query_string"].decode()))
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
-        if path == "/revoke" and self.has("revocation does nothing"):
+        if self.is_refused(path, form, body):
+            await answer(send, 400)
+        elif path == "/authorize" and self.has("no codes"):
+            back = f"{query['redirect_uri']}?{urlencode({'error': 'access_denied', 'state': query['state']})}"
+            await answer(send, 302, back)
+        elif path == "/revoke" and self.has("revocation does nothing"):
             await answer(send, 200)
         elif path == "/authorize" and self.has("the facade does not ask") and host == urlsplit(self.url).netloc:
             away = self.url.replace("127.0.0.1", "localhost")
@@ -85,6 +102,15 @@ class LoginServer:
             await self.passed_on(
                 scope, body if path == "/register" else urlencode(form).encode(), send, form.get("code", "")
             )
+
+    def is_refused(self, path: str, form: dict[str, str], body: bytes) -> bool:
+        """Whether the fault is that this is refused."""
+        grant = form.get("grant_type")
+        return (
+            (grant == "refresh_token" and self.has("refreshing is refused"))
+            or (grant == "authorization_code" and self.has("exchanging is refused"))
+            or (path == "/register" and b"/second" in body and self.has("second clients are refused"))
+        )
 
     def changed(self, path: str, query: dict[str, str], form: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         """What the issuer is made to see."""
@@ -111,6 +137,8 @@ class LoginServer:
         async def take(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message = {**message, "headers": self.headers(message["headers"])}
+            if message["type"] == "http.response.body" and self.has("no refresh tokens"):
+                message = {**message, "body": message["body"].replace(b'"refresh_token":', b'"refused_token":')}
             said.append(message)
             await send(message)
 

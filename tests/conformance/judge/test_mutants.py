@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from concurrent.futures import Executor, Future
 
 import pytest
 
 from conformance.out_of_reach import OUT_OF_REACH
 from conformance.report import Report
 from conformance.requirements import REQUIREMENTS
-from tests.conformance.judge.judged import gateway, server, with_login
+from tests.conformance.judge.judged import JUDGED, mutant_judged
 from tests.conformance.judge.mutants import MUTANTS, WITHOUT, Mutant
 
-JUDGED = {"server": server, "gateway": gateway, "issuer": with_login}
 
-
-def judged(mutant: Mutant, logs: Path) -> Report:
-    """What is said of a mutant, about the requirement it breaks."""
-    if mutant.setting == "server":
-        return server(mutant.fault, only=(mutant.breaks,), logs=logs)
-    return JUDGED[mutant.setting](mutant.fault, only=(mutant.breaks,))
+@pytest.fixture(scope="module")
+def reports(
+    request: pytest.FixtureRequest, judges: Executor, tmp_path_factory: pytest.TempPathFactory
+) -> dict[object, Future[Report]]:
+    """What is said of every server that a selected test is about, once it is there."""
+    logs = tmp_path_factory.mktemp("logs")
+    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    right = [each["setting"] for each in params if "setting" in each]
+    mutants = [each["mutant"] for each in params if "mutant" in each]
+    return {each: judges.submit(JUDGED[each]) for each in right} | {
+        each: judges.submit(mutant_judged, each, logs / str(number)) for number, each in enumerate(mutants)
+    }
 
 
 def told(report: Report) -> list[str]:
@@ -32,8 +37,8 @@ def told(report: Report) -> list[str]:
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.id)
-def test_mutant_is_caught_by_the_requirement_it_breaks(mutant: Mutant, tmp_path: Path) -> None:
-    report = judged(mutant, tmp_path / "log")
+def test_mutant_is_caught_by_the_requirement_it_breaks(mutant: Mutant, reports: dict[object, Future[Report]]) -> None:
+    report = reports[mutant].result()
     usual = "warned" if REQUIREMENTS[mutant.breaks].level == "SHOULD" else "failed"
     assert report.verdict(mutant.breaks) == (mutant.due or usual), told(report) or report.reason(mutant.breaks)
 
@@ -48,8 +53,8 @@ def test_there_are_enough_mutants_and_each_is_there_once() -> None:
 
 
 @pytest.mark.parametrize("setting", JUDGED)
-def test_server_that_is_right_has_no_failure(setting: str) -> None:
-    report = JUDGED[setting]()
+def test_server_that_is_right_has_no_failure(setting: str, reports: dict[object, Future[Report]]) -> None:
+    report = reports[setting].result()
     wrong = [line for line in told(report) if "informed" not in line]
     assert (wrong, report.stopped, report.exit_code) == ([], "", 0)
     assert report.seconds < 60

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -13,32 +11,10 @@ import pytest
 
 from conformance.command import main
 from conformance.redaction import Redaction
-from conformance.serving import serving
 from deploy.cli import main as bearergate
-from tests.conformance.judge.correct import Protected
-from tests.conformance.judge.judged import free_port, quiet
-from tests.conformance.judge.login_server import NAME, PASSWORD, LoginServer
-
-KINDS = ("json", "junit", "sarif", "html")
-
-
-@contextmanager
-def target(*faults: str) -> Iterator[str]:
-    """The URL of a server with faults and a login."""
-    port = free_port()
-    own = f"http://127.0.0.1:{port}"
-    app = Protected(f"{own}/mcp", own, *faults, servers=(own,))
-    app.beside = LoginServer(own, f"{own}/mcp", *faults)
-    with quiet(), serving(app, port, lifespan=True):
-        yield f"{own}/mcp"
-
-
-def run(url: str, folder: Path, *more: str) -> tuple[int, dict[str, str]]:
-    """The exit status, and the reports by kind."""
-    files = {kind: folder / f"report.{kind}" for kind in KINDS}
-    options = [part for kind, file in files.items() for part in (f"--{kind}", str(file))]
-    status = main([url, *options, *more])
-    return status, {kind: file.read_text("utf-8") for kind, file in files.items() if file.exists()}
+from tests.conformance.judge.judged import free_port
+from tests.conformance.judge.login_server import NAME, PASSWORD
+from tests.conformance.judge.reported import run, target
 
 
 def test_reports_hold_the_failures_and_no_secret(
@@ -68,7 +44,9 @@ def test_reports_hold_the_failures_and_no_secret(
         assert "=[redacted]" in text
 
 
-def test_failure_that_is_expected_is_none_and_one_that_is_met_is_an_error(tmp_path: Path) -> None:
+def test_failure_that_is_expected_is_none_and_one_that_is_met_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     listed = tmp_path / "expected"
     options = ("--only", "PRM-04", "--only", "PRM-01", "--expected-failures", str(listed))
     with target("resource has a slash") as url:
@@ -78,7 +56,16 @@ def test_failure_that_is_expected_is_none_and_one_that_is_met_is_an_error(tmp_pa
         assert status == 0
         assert json.loads(said["sarif"])["runs"][0]["results"] == []
         listed.write_text("PRM-04 a slash\nPRM-01 long mended\n")
-        assert run(url, tmp_path, *options)[0] == 1
+        status, said = run(url, tmp_path, *options)
+        assert status == 1
+        assert json.loads(said["json"])["stale"] == ["PRM-01"]
+        assert [each["ruleId"] for each in json.loads(said["sarif"])["runs"][0]["results"]] == ["PRM-01"]
+        cases = ET.fromstring(said["junit"]).iter("testcase")  # noqa: S314 - our own
+        assert [case.get("classname") for case in cases if case.find("failure") is not None] == ["PRM-01"]
+        for text in (capsys.readouterr().out, said["html"]):
+            assert "PRM-01 is listed as an expected failure and is met" in text
+        listed.write_text("PRM-01 of another server\n")
+        assert run(url, tmp_path, "--only", "PRM-04", "--expected-failures", str(listed))[0] == 1
 
 
 @pytest.mark.parametrize(

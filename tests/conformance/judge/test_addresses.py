@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from conformance.target import is_loopback, is_near, may_fetch
+from conformance.addresses import is_loopback, is_near, join, may_fetch, split
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,13 @@ def test_loopback_is_this_machine_alone() -> None:
     assert not any(map(is_loopback, ("10.0.0.1", "localhost.example", "example")))
     assert is_near("10.0.0.1")
     assert not is_near("server.example")
+
+
+@given(st.text(max_size=30) | st.from_regex(r"https?://[\[\]a-z@:0-9%]{0,12}(:[0-9]{0,6})?/?", fullmatch=True))
+def test_strangers_url_is_never_an_exception(url: str) -> None:
+    parts = split(url)
+    assert parts.port is None or parts.port < 65536
+    assert isinstance(join("https://server.example/a", url), str)
+    if may_fetch(url, near=False):
+        assert parts.scheme == "https"
+        assert not is_near(parts.hostname or "")
