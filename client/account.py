@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from client.output import Output
+from client.plain import line
 from client.server import Server
 from client.tokens import Login
 
-MAX_ID = 50  # characters of a client id: registered ones can be long, and say nothing
+MAX_ID = 50  # characters of a client id or a principal: registered ones can be long, and say nothing
 
 
 async def log_in(server: Server, output: Output) -> None:
@@ -28,7 +29,8 @@ async def log_out(server: Server, output: Output) -> None:
 async def refresh(server: Server, output: Output) -> None:
     """Renew the login now."""
     login = await server.renew()
-    output.say(f"Renewed: {_ends(login)}.")
+    how_long = f"expires {_ends(login)}" if login.expires_at else "is good, its issuer does not say for how long"
+    output.say(f"Renewed: the new token {how_long}.")
 
 
 async def show_status(server: Server, output: Output) -> None:
@@ -64,14 +66,14 @@ def principal(login: Login) -> str:
     """Who the token says it is for; not verified, which is the server's business."""
     claims = _claims(login.access_token)
     name = claims.get("username") or claims.get("preferred_username") or claims.get("sub") or claims.get("client_id")
-    return str(name) if name else "somebody (the token does not say)"
+    return line(str(name))[:MAX_ID] if name else "somebody (the token does not say)"
 
 
 def _claims(token: str) -> dict[str, Any]:
     try:
         payload = token.split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from client.errors import BadInput, ClientError
 from client.plain import line
+from client.schema import choices_of, kind_of, properties_of, required_of
 
 _SECRET = re.compile(r"passw|secret|token|api.?key|credential", re.IGNORECASE)
 _NUMBERS = {"integer": int, "number": float}
@@ -60,8 +61,7 @@ def arguments_of(text: str) -> dict[str, Any]:
 
 def missing(schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """The required arguments that are not given."""
-    required = schema.get("required", [])
-    return [name for name in required if isinstance(name, str) and name not in given]
+    return [name for name in required_of(schema) if name not in given]
 
 
 async def completed(schema: Mapping[str, Any], given: dict[str, Any], asker: Asker) -> dict[str, Any]:
@@ -73,15 +73,14 @@ async def completed(schema: Mapping[str, Any], given: dict[str, Any], asker: Ask
     lacking = missing(schema, given)
     if lacking and isinstance(asker, Nobody):
         raise BadInput(f"Missing arguments: {', '.join(line(name) for name in lacking)}")
-    properties = schema.get("properties", {})
+    properties = properties_of(schema)
     for name in lacking:
         given[name] = await answer(name, properties.get(name, {}), asker)
     return given
 
 
-async def answer(name: str, schema: Any, asker: Asker) -> Any:
+async def answer(name: str, schema: Mapping[str, Any], asker: Asker) -> Any:
     """A value for one property, asked for until it fits the type."""
-    schema = schema if isinstance(schema, dict) else {}
     question = f"{line(name)}{_hint(schema)}: "
     while True:
         try:
@@ -96,12 +95,13 @@ def value_of(text: str, schema: Mapping[str, Any]) -> Any:
     Raises:
         ValueError: it does not fit; the text says what would.
     """
-    kind = schema.get("type", "string")
+    kind = kind_of(schema)
     if text == "" and "default" in schema:
         return schema["default"]
-    choices = schema.get("enum")
-    if choices and text not in [str(choice) for choice in choices]:
-        raise ValueError("one of " + ", ".join(line(str(choice)) for choice in choices))
+    if choices := {str(choice): choice for choice in choices_of(schema)}:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(line(choice) for choice in choices))
+        return choices[text]
     if kind in _NUMBERS:
         try:
             return _NUMBERS[kind](text)
@@ -131,9 +131,9 @@ def _boolean(text: str) -> bool:
 
 
 def _hint(schema: Mapping[str, Any]) -> str:
-    parts = [str(schema.get("description") or schema.get("title") or schema.get("type") or "")]
-    if schema.get("enum"):
-        parts.append("one of " + ", ".join(str(choice) for choice in schema["enum"]))
+    parts = [str(schema.get("description") or schema.get("title") or kind_of(schema))]
+    if choices := choices_of(schema):
+        parts.append("one of " + ", ".join(str(choice) for choice in choices))
     if "default" in schema:
         parts.append(f"default {schema['default']}")
     said = "; ".join(part for part in parts if part)

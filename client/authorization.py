@@ -9,7 +9,8 @@ from __future__ import annotations
 import shlex
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -161,7 +162,9 @@ class Authorization(Holding):
         response = await self.outbound.send(await self._refresh_token())
         if response.status_code >= 500 or response.status_code == 429:
             raise Unreachable(f"The issuer renews no token now (status {response.status_code}): try again later")
-        if await self._handle_refresh_response(response):
+        with _bounded_lifetime():
+            renewed = await self._handle_refresh_response(response)
+        if renewed:
             return True
         if self.login:  # revoked, rotated elsewhere, or too old: it will never work again (OAuth 2.1 §4.3)
             self.logins.forget(self.settings.url, self.login)
@@ -277,7 +280,17 @@ class Authorization(Holding):
         response = await self.outbound.send(request)
         if response.status_code >= 500:
             raise Unreachable(f"The issuer gives no token now (status {response.status_code}): try again later")
-        await self._handle_token_response(response)
+        with _bounded_lifetime():
+            await self._handle_token_response(response)
+
+
+@contextmanager
+def _bounded_lifetime() -> Iterator[None]:
+    """The SDK adds what an issuer says to the time, whatever it is."""
+    try:
+        yield
+    except OverflowError:
+        raise Misbehaved("The issuer names a lifetime that no clock can show, so its token is not used") from None
 
 
 def _said(error: OAuthFlowError) -> str:

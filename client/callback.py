@@ -9,7 +9,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from client.errors import BadInput
 from discovery.location import Location
@@ -105,10 +105,10 @@ class Callback:
 
     async def _page(self, head: bytes) -> tuple[HTTPStatus, str]:
         method, _, rest = head.decode("latin-1").partition(" ")
-        target = urlsplit(rest.partition(" ")[0])
-        if method != "GET" or target.path != self._path:
+        path, _, given = rest.partition(" ")[0].partition("?")
+        if method != "GET" or path != self._path:
             return HTTPStatus.NOT_FOUND, "There is nothing here."
-        query = parse_qs(target.query)
+        query = parse_qs(given)
         state = query.get("state", [""])[0]
         if self._state is None or not secrets.compare_digest(state.encode(), self._state.encode()):
             return HTTPStatus.BAD_REQUEST, "This does not belong to a login that is going on. Go back to the terminal."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from client.errors import BadInput
 from client.plain import line
+from client.schema import properties_of, required_of
 
 if TYPE_CHECKING:
     from mcp.types import Tool
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from client.shell import Shell
 
 Run = Callable[["Shell", str], Awaitable[None]]
+
+
+class WrongCount(Exception):
+    """A command got too many words, or too few."""
 
 
 class Command(NamedTuple):
@@ -45,11 +50,14 @@ async def perform(shell: Shell, text: str) -> None:
     Raises:
         ClientError: why it did not work.
     """
-    name, _, rest = text.strip().partition(" ")
+    name, _, rest = text.partition(" ")
     found = COMMANDS.get(ALIASES.get(name.lower(), name.lower()))
     if found is None:
         raise BadInput(f"There is no command {line(name)}: type help for those there are")
-    await found.run(shell, rest.strip())
+    try:
+        await found.run(shell, rest.strip())
+    except WrongCount:
+        raise BadInput(f"Usage: {found.usage}") from None
 
 
 @command("connect [url]", "Connect, to another server if a URL is given")
@@ -105,8 +113,8 @@ async def list_tools(shell: Shell, rest: str) -> None:
 
 
 def _tool_row(tool: Tool) -> list[str]:
-    required = tool.input_schema.get("required", [])
-    names = [name if name in required else f"[{name}]" for name in tool.input_schema.get("properties", {})]
+    required = required_of(tool.input_schema)
+    names = [name if name in required else f"[{name}]" for name in properties_of(tool.input_schema)]
     return [tool.name, " ".join(names), tool.description or tool.title or ""]
 
 
@@ -269,14 +277,15 @@ def words(rest: str, least: int, most: int) -> list[str]:
     """The words of a line, of which there must be so many.
 
     Raises:
-        BadInput: there are more or fewer, or a quote is left open.
+        WrongCount: there are more or fewer.
+        BadInput: a quote is left open.
     """
     try:
         found = shlex.split(rest)
     except ValueError:
         raise BadInput("A quote is left open") from None
     if not least <= len(found) <= most:
-        raise BadInput("That is too little or too much for this command: type help for its usage")
+        raise WrongCount
     return found
 
 

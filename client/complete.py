@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from client.plain import line
+from client.schema import choices_of, kind_of, properties_of
 
 WORDS = {
     "auth": ("login", "logout", "status", "refresh"),
@@ -34,7 +35,7 @@ def suggestions(text: str, commands: Mapping[str, str], tools: Sequence[Any]) ->
             (t.name, len(name), line(t.title or "")) for t in tools if _is_typable(t.name) and t.name.startswith(name)
         ]
     schema: dict[str, Any] = next((tool.input_schema for tool in tools if tool.name == name), {})
-    return list(_of_arguments(arguments, schema.get("properties", {})))
+    return list(_of_arguments(arguments, properties_of(schema)))
 
 
 def _of_arguments(text: str, properties: Mapping[str, Any]) -> Iterable[Suggestion]:
@@ -54,16 +55,15 @@ def _of_arguments(text: str, properties: Mapping[str, Any]) -> Iterable[Suggesti
                 yield f'"{each}": ', quoted, _about(schema)
 
 
-def _of_value(begun: str, schema: Any) -> Iterable[Suggestion]:
-    schema = schema if isinstance(schema, dict) else {}
-    for choice in schema.get("enum") or ([True, False] if schema.get("type") == "boolean" else []):
+def _of_value(begun: str, schema: Mapping[str, Any]) -> Iterable[Suggestion]:
+    for choice in choices_of(schema) or ([True, False] if kind_of(schema) == "boolean" else []):
         written = json.dumps(choice)
         if written.startswith(begun):
             yield written, len(begun), ""
 
 
-def _about(schema: Any) -> str:
-    return line(str(schema.get("description") or schema.get("type") or ""))[:60] if isinstance(schema, dict) else ""
+def _about(schema: Mapping[str, Any]) -> str:
+    return line(str(schema.get("description") or kind_of(schema)))[:60]
 
 
 def _is_typable(name: str) -> bool:

@@ -10,6 +10,7 @@ from client.ask import Asker, Declined, answer
 from client.errors import BadInput, ClientError
 from client.login import check_address
 from client.output import Output
+from client.schema import properties_of
 
 if TYPE_CHECKING:
     from mcp.client.context import ClientRequestContext
@@ -20,7 +21,7 @@ async def elicit(asked: ElicitRequestParams, asker: Asker, output: Output) -> El
     output.say(f"The server asks: {asked.message}")
     try:
         if isinstance(asked, ElicitRequestFormParams):
-            schemas = asked.requested_schema.get("properties", {})
+            schemas = properties_of(asked.requested_schema)
             return ElicitResult(
                 action="accept", content={name: await answer(name, schemas[name], asker) for name in schemas}
             )

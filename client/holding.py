@@ -19,6 +19,8 @@ from client.tokens import Login, Logins
 if TYPE_CHECKING:
     from client.find import Found
 
+MAX_LIFETIME = 10 * 365 * 86400  # seconds: whoever says more may mean what no clock can show
+
 
 class Holding(OAuthClientProvider):
     """What is known about one server's issuer, and the login there. It is also the SDK's token storage."""
@@ -76,7 +78,7 @@ class Holding(OAuthClientProvider):
             client_method=client.token_endpoint_auth_method,
             access_token=tokens.access_token,
             obtained_at=self._now(),
-            lifetime=tokens.expires_in,
+            lifetime=None if tokens.expires_in is None else min(max(tokens.expires_in, 0), MAX_LIFETIME),
             refresh_token=tokens.refresh_token,
             scope=tokens.scope,
             token_endpoint=str(metadata.token_endpoint),

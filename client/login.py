@@ -112,7 +112,10 @@ def parameters(url: str) -> dict[str, str]:
     Raises:
         BadInput: it is no redirect.
     """
-    query = parse_qs(urlsplit(url).query)
+    try:
+        query = parse_qs(urlsplit(url).query)
+    except ValueError:
+        query = {}
     if not ("code" in query or "error" in query) or any(len(values) > 1 for values in query.values()):
         raise BadInput("That is no address that a login ends at: it has no code in it")
     return {name: values[0] for name, values in query.items()}

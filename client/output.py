@@ -74,7 +74,13 @@ class Output:
 
         console = Console(file=self.out, highlight=False, markup=False, emoji=False, width=width())
         style = "bold" if has_colour() else ""
-        table = Table(title=line(title) or None, box=box.SIMPLE, title_justify="left", header_style=style)
+        table = Table(
+            title=line(title) or None,
+            box=box.SIMPLE,
+            title_justify="left",
+            header_style=style,
+            show_header=any(columns),
+        )
         for column in columns:
             table.add_column(Text(line(column)), overflow="fold")
         for row in rows:

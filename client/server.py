@@ -147,19 +147,18 @@ class Server:
         login = self.login
         if login is None:
             return False
+        form = {"token": login.refresh_token or login.access_token, "client_id": login.client_id}
+        form, headers = self.auth.context.prepare_token_auth(form, {})
         self.logins.forget(self.settings.url, login)
         self.auth.adopt(None)
         if login.revocation_endpoint:
-            await self._revoke(login)
+            await self._revoke(httpx2.Request("POST", login.revocation_endpoint, data=form, headers=headers))
         return True
 
-    async def _revoke(self, login: Login) -> None:
+    async def _revoke(self, request: httpx2.Request) -> None:
         """RFC 7009; the refresh token, which takes the access tokens with it."""
-        form = {"token": login.refresh_token or login.access_token, "client_id": login.client_id}
-        if login.client_secret:
-            form["client_secret"] = login.client_secret
         try:
-            await self.outbound.send(httpx2.Request("POST", login.revocation_endpoint, data=form))
+            await self.outbound.send(request)
         except ClientError:
             return  # erased here all the same
 

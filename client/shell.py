@@ -150,7 +150,8 @@ async def run(shell: Shell, lines: Lines) -> int:
 
 async def _performed(perform: Callable[[Shell, str], Awaitable[None]], shell: Shell, text: str) -> int:
     """One command; what it fails with is one sentence."""
-    if not text.strip():
+    text = text.strip()
+    if not text:
         return 0
     shell.history.append(text)
     task = asyncio.ensure_future(perform(shell, text))

@@ -120,6 +120,7 @@ class Vault:
             try:
                 place.write(name, secret)
             except CannotKeep as error:
+                place.erase(name)  # older, and the next program would find it first
                 self.places.remove(place)
                 following = "only as long as this program runs" if len(self.places) == 1 else "elsewhere"
                 self._say(f"Tokens are kept {following}: {error}.")

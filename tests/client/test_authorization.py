@@ -279,6 +279,23 @@ async def test_explicit_login_renewal_and_logout(here: World) -> None:
     assert server.login is None
 
 
+async def test_revocation_proves_the_client_as_its_issuer_wants_it(here: World) -> None:
+    server = server_of(here, client_id="me", client_secret="s3cret")
+    await server.log_in()
+    await server.log_out()
+    (said,) = here.authority.asked("/revoke")
+    assert said["_authorization"].startswith("Basic ")
+    assert "client_secret" not in said
+
+
+async def test_issuer_that_is_gone_does_not_keep_anybody_logged_in(here: World) -> None:
+    here.authority.metadata["revocation_endpoint"] = "http://127.0.0.1:9/revoke"
+    server = server_of(here)
+    await server.log_in()
+    assert await server.log_out() is True
+    assert server.login is None
+
+
 async def test_login_at_a_server_that_wants_none_is_refused(here: World) -> None:
     here.server.refused, here.server.places = set(), ()
     with pytest.raises(NotAuthorized, match="wants no login"):

@@ -39,6 +39,7 @@ async def test_answer_with_the_right_state_is_taken_and_the_page_says_how_it_end
         ("/callback?code=c&code=d&state=right", 400),
         ("/elsewhere?code=c&state=right", 404),
         ("/favicon.ico", 404),
+        ("//[", 404),
     ],
 )
 async def test_what_others_send_changes_nothing(path: str, status: int) -> None:

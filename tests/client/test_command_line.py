@@ -136,7 +136,12 @@ def test_shell_runs_the_commands_of_a_script(running: Laptop, alone: Home) -> No
     assert done.returncode == 0, done.stderr
     for said in ("Hello, Ada!", "Hello, Bob!", "greeting://resource\t", "Write a dry greeting", "principal\talice"):
         assert said in done.stdout
-    for said in ("Connected to bearergate on this laptop", "Renewed: at ", "[debug] POST /mcp", "Disconnected."):
+    for said in (
+        "Connected to bearergate on this laptop",
+        "Renewed: the new token expires at ",
+        "[debug] POST /mcp",
+        "Disconnected.",
+    ):
         assert said in done.stderr
 
 

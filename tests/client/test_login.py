@@ -69,7 +69,9 @@ async def test_what_the_browser_ended_at_can_be_pasted() -> None:
     assert any(ISSUER in text for text in said)
 
 
-@pytest.mark.parametrize("text", ["", "http://127.0.0.1/callback", "nonsense", "http://x/?code=a&code=b"])
+@pytest.mark.parametrize(
+    "text", ["", "http://127.0.0.1/callback", "nonsense", "http://x/?code=a&code=b", "http://[?code=a"]
+)
 def test_what_is_no_redirect_is_refused(text: str) -> None:
     with pytest.raises(BadInput):
         parameters(text)

@@ -181,7 +181,6 @@ def test_restarted_server_is_connected_to_again(home: Home) -> None:
 def test_token_that_ends_during_a_long_call_is_renewed_for_the_next(member: Home) -> None:
     with laptop("--token-seconds", "3") as short:
         (many,) = short.scopes("greetings:many")
-        member.variables["BROWSER"] = member.variables["BROWSER"]
         assert member.run("login", "--scope", many, short.endpoint).returncode == 0
         with terminal(member, "shell", short.endpoint) as screen:
             screen.sees(CONNECTED)

@@ -119,3 +119,17 @@ def test_newer_secret_leaves_no_older_one_behind(ring: Ring, tmp_path: Path) -> 
     Vault([KeyRing(), files, Memory()], print).write("a", "new")
     assert files.read("a") is None
     assert ring.kept["bearergate", "a"] == "new"
+
+
+class Full(Memory):
+    """A place that takes nothing more."""
+
+    def write(self, name: str, secret: str) -> None:
+        raise CannotKeep(f"no room for {name}, which has {len(secret)} characters")
+
+
+def test_secret_that_a_place_takes_no_more_is_not_left_there_in_its_older_form() -> None:
+    full, spare = Full(), Memory()
+    Memory.write(full, "login", "old")
+    Vault([full, spare], print).write("login", "new")
+    assert Vault([full, spare], print).read("login") == "new"

@@ -111,7 +111,7 @@ class Authority:
 
     async def revoke(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
-        self.seen.append(("/revoke", form))
+        self.seen.append(("/revoke", {**form, "_authorization": request.headers.get("authorization")}))
         return Response()
 
 
