@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import gc
+import logging
 import signal
 import socket
 import sys
@@ -15,7 +18,10 @@ from starlette.types import ASGIApp
 
 BACKLOG = 4096  # connections that may wait to be accepted
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that it is they who close
+GARBAGE = (20_000, 20, 50)  # objects made before it is looked for, and how much more rarely among older ones
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # this machine has no such address
+
+log = logging.getLogger("bearergate")
 
 
 class CannotListenError(Exception):
@@ -54,12 +60,79 @@ def _sentence(host: str, port: int, error: OSError) -> str:
     return f"Cannot listen on {host}, port {port} ({reason}): choose an address of this machine."
 
 
+class Listener:
+    """Accepts all who wait at once. uvloop takes one in a turn: under load, the last of many waits for seconds."""
+
+    again_seconds: float = 1  # after the operating system would not give a connection
+
+    def __init__(self, listening: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._socket = listening
+        self._protocol = protocol
+        self._begun: set[asyncio.Task[object]] = set()
+        self._again: asyncio.TimerHandle | None = None
+        listening.setblocking(False)
+        self._start()
+
+    def _start(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._socket, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(BACKLOG):
+            try:
+                accepted, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._wait(error)
+                return
+            accepted.setblocking(False)
+            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol, accepted))
+            self._begun.add(task)
+            task.add_done_callback(self._begun.discard)
+
+    def _wait(self, error: OSError) -> None:
+        """Nothing can be accepted now, mostly as too many files are open; those who wait stay in the queue."""
+        log.error("connections cannot be accepted, next try in %g s: %s", self.again_seconds, error.strerror)
+        self._loop.remove_reader(self._socket)
+        self._again = self._loop.call_later(self.again_seconds, self._start)
+
+    def close(self) -> None:
+        """Accept no more."""
+        if self._again is not None:
+            self._again.cancel()
+        self._loop.remove_reader(self._socket)
+
+    async def wait_closed(self) -> None:
+        """Nothing is left to wait for."""
+
+
+def settle() -> None:
+    """Leave what the start has made out of garbage collection, and let it run less: requests leave hardly any."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
+
+
 class Server(uvicorn.Server):
-    """A uvicorn server that, told to stop, first ends the streams that would wait for ever."""
+    """A uvicorn server that takes every connection at once, and when told to stop first ends streams without end."""
 
     def __init__(self, config: uvicorn.Config, drain: Callable[[], None]) -> None:
         super().__init__(config)
         self._drain = drain
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app, then accept connections."""
+        if sys.platform == "win32":  # whose loop accepts in its own way
+            await super().startup(sockets)
+            return
+        await super().startup(sockets=[])
+        self.servers = [Listener(opened, self._protocol) for opened in sockets or []]  # type: ignore[misc]
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, and let every request under way finish."""
@@ -86,6 +159,7 @@ def configuration(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
 
 def run(app: ASGIApp, sockets: list[socket.socket], *, drain: Callable[[], None], drain_seconds: int) -> None:
     """Serve until SIGTERM or SIGINT; requests under way then get `drain_seconds` to finish."""
+    settle()
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when all is done
     with contextlib.suppress(KeyboardInterrupt):
         Server(configuration(app, drain_seconds), drain).run(sockets)

@@ -13,6 +13,7 @@ class Exchange:
     """One request and its answer, as far as the client's side goes."""
 
     __slots__ = (
+        "_looked_at",
         "_tasks",
         "answered",
         "connection",
@@ -35,6 +36,7 @@ class Exchange:
         self.gone = False  # the client hung up, or was told that the answer is over
         self.detached = False  # and the answer is read to its end all the same
         self.session: bytes | None = None  # of a detached one
+        self._looked_at = False
         self._tasks: list[asyncio.Task[None]] = []
 
     def look(self, now: float) -> bool:
@@ -42,10 +44,13 @@ class Exchange:
         connection = self.connection
         if connection is None:
             return True
-        if not self._tasks:
+        if self._looked_at and not self._tasks:  # most exchanges are over by the second look, and need no task
             self._tasks.append(asyncio.ensure_future(self._watch()))
         connection.check_time(now)
-        return connection.head is not None and connection.head.is_stream and not self.detached and not self.uploading
+        lasting = connection.head is not None and connection.head.is_stream
+        done = bool(self._tasks) and lasting and not self.detached and not self.uploading
+        self._looked_at = True
+        return done
 
     def upload(self, length: int | None, sent: int) -> None:
         """Pass on the rest of the request while the answer may already come."""
