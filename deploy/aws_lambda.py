@@ -49,6 +49,7 @@ class Instance:
         self._running = self._loop.create_task(self._run(started))
         self._loop.run_until_complete(asyncio.wait([started, self._running], return_when=asyncio.FIRST_COMPLETED))
         if self._running.done():
+            self._loop.close()
             self._running.result()  # raises what kept it from starting
 
     def __call__(self, event: Event, context: object) -> Event:
@@ -78,8 +79,10 @@ class Instance:
 
     def close(self) -> None:
         """Stop the gate, as nothing does on Lambda; for tests."""
-        self._running.cancel()
-        self._loop.run_until_complete(asyncio.wait([self._running]))
+        under_way = asyncio.all_tasks(self._loop)
+        for task in under_way:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.wait(under_way))
         self._loop.close()
 
     async def _run(self, started: asyncio.Future[None]) -> None:

@@ -208,7 +208,8 @@ async def test_answer_that_cannot_be_filtered_is_not_shown() -> None:
     for answer in (b"{", b'{"result":{"tools":[{"no":"name"}]}}', b'{"result":{"tools":5}}'):
         async with gated(app=Recorder(answer=answer), resource={"rules": rules}) as door:
             shown = await caller(door, MODERN).ask("tools/list")
-            assert (shown.status_code, shown.content) == (502, b"")
+            assert shown.status_code == 502
+            assert shown.json()["error"]["data"]["refusal"]
 
 
 @requirement("GWP-16")

@@ -87,10 +87,8 @@ async def test_answer_that_nobody_asked_for_closes_the_connection_and_answers_no
     async with upstream(saying(OK)) as behind:
         pool = pool_of(behind.port)
         connection = await pool._connect()
-        assert connection.reusable
         connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nwrong")
-        assert not connection.reusable
-        assert connection.lost
+        assert (connection.reusable, connection.lost) == (False, True)
         assert connection.head is None
         assert pool.unused() is None
         pool.close()
