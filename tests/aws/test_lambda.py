@@ -22,7 +22,7 @@ from gateway.sources import parse
 from tests.aws.front_doors import FUNCTION_URL, HTTP_API, REMAPPED, REST_API, FrontDoor
 from tests.aws.runtime import function
 from tests.deploy.laptop import Person
-from tests.deploy.test_serving import free_port
+from tests.ports import free_port
 from tests.served import served
 
 USER = User("ada", "a password")

@@ -22,7 +22,7 @@ from tests.deploy.fronted import (
     replaced,
     running,
 )
-from tests.deploy.test_serving import free_port
+from tests.ports import free_port
 from tests.served import served
 
 

@@ -20,7 +20,8 @@ import yaml
 from conformance.issuer import Client, Issuer, ResourceServer, User
 from tests.conformance.issuer.journey import VERIFIER, s256
 from tests.deploy.laptop import ROOT, fill_in
-from tests.deploy.test_serving import answers, free_port
+from tests.deploy.test_serving import answers
+from tests.ports import free_port
 from tests.served import served
 
 CALLBACK = "http://127.0.0.1/callback"

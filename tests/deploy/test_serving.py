@@ -17,15 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from deploy.server import listen
 from tests.deploy.laptop import ROOT, Person, laptop
-
-
-def free_port() -> int:
-    """A port nobody listens on, at least a moment ago."""
-    (opened,) = listen(["127.0.0.1"], 0)
-    with opened:
-        return int(opened.getsockname()[1])
+from tests.ports import free_port
 
 
 @contextlib.contextmanager

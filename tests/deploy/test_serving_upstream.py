@@ -17,9 +17,9 @@ import httpx
 import yaml
 
 from conformance.issuer import Issuer, User
-from deploy.server import listen
 from tests.deploy.laptop import ROOT
 from tests.gated import keys
+from tests.ports import free_port
 from tests.served import served
 
 ASKING, ENOUGH = 20, 100
@@ -41,13 +41,6 @@ async def app(scope, receive, send):
 
 uvicorn.run(app, port=PORT, log_level="error")
 """
-
-
-def free_port() -> int:
-    """A port nobody listens on, at least a moment ago."""
-    (opened,) = listen(["127.0.0.1"], 0)
-    with opened:
-        return int(opened.getsockname()[1])
 
 
 @contextmanager

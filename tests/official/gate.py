@@ -18,8 +18,8 @@ import httpx
 import yaml
 
 from conformance.issuer import Issuer, User
-from deploy.server import listen
 from tests.official.node import ROOT
+from tests.ports import free_port
 from tests.served import served
 
 STOP_SECONDS = 20
@@ -38,13 +38,6 @@ class Door:
     def token(self, user: str = "alice", scopes: Sequence[str] = SCOPES) -> str:
         """A valid token."""
         return self.issuer.token(user, CLIENT, scopes, self.endpoint)
-
-
-def free_port() -> int:
-    """A port that nobody listens on, at least a moment ago."""
-    (opened,) = listen(["127.0.0.1"], 0)
-    with opened:
-        return int(opened.getsockname()[1])
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections import Counter
 from pathlib import Path
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from tests.deploy.laptop import Laptop, log_in
 from tests.official.node import NODE
 from tests.official.registration import register
 from tests.official.suite import program, read
+from tests.ports import free_port
 
 SECONDS = 60  # it takes less than one
 PASSED = {"authorization-server-metadata-endpoint": {"SUCCESS": 2}, "authorization-code-grant": {"SUCCESS": 1}}
@@ -43,13 +43,6 @@ async def test_metadata_and_code_grant_pass_without_a_warning(running: Laptop, r
     ends = {scenario: Counter(check.status for check in checks) for scenario, checks in read(tmp_path)}
     assert ends == PASSED, said.decode()
     assert suite.returncode == 0
-
-
-def free_port() -> int:
-    """A port that nothing listens on; the suite wants to be told one."""
-    with socket.create_server(("127.0.0.1", 0)) as opened:
-        port: int = opened.getsockname()[1]
-        return port
 
 
 async def authorize_url(suite: asyncio.subprocess.Process) -> str:

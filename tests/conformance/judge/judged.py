@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +18,7 @@ from tests.conformance.judge.login_server import NAME, PASSWORD, SECOND, LoginSe
 from tests.conformance.judge.mutants import Mutant
 from tests.conformance.judge.naive_front import naive_front
 from tests.conformance.judge.tokens import SECOND_ISSUER
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+from tests.ports import free_port
 
 
 @contextlib.contextmanager

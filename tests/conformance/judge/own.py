@@ -17,7 +17,7 @@ from conformance.report import Report
 from conformance.serving import serving
 from deploy.assembly import assemble
 from gateway.sources import parse
-from tests.conformance.judge.judged import free_port
+from tests.ports import free_port
 
 Way = Literal["tools", "front", "facade"]
 SECRET = "conformance-secret"

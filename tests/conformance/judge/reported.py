@@ -12,8 +12,9 @@ from conformance.command import main
 from conformance.issuer import Client
 from conformance.serving import serving
 from tests.conformance.judge.correct import Protected
-from tests.conformance.judge.judged import free_port, quiet
+from tests.conformance.judge.judged import quiet
 from tests.conformance.judge.login_server import LoginServer
+from tests.ports import free_port
 
 KINDS = ("json", "junit", "sarif", "html")
 

@@ -15,7 +15,7 @@ from conformance.command import main
 from conformance.judge import judge
 from conformance.options import Options
 from conformance.target import CannotJudge
-from tests.conformance.judge.judged import free_port
+from tests.ports import free_port
 
 Answer = Callable[[socket.socket, str], None]
 HEAD = "HTTP/1.1 {} X\r\nConnection: close\r\n{}\r\n"

@@ -17,8 +17,8 @@ import conformance
 from conformance.command import command_line, read
 from conformance.serving import serving
 from tests.conformance.judge.correct import Protected
-from tests.conformance.judge.judged import free_port
 from tests.deploy.laptop import ROOT
+from tests.ports import free_port
 
 ACTION = ROOT / "conformance" / "action.yml"
 PAGES = [ROOT / "conformance" / "README.md", ROOT / "docs" / "conformance.md"]

@@ -12,9 +12,9 @@ import pytest
 from conformance.command import main
 from conformance.redaction import Redaction
 from deploy.cli import main as bearergate
-from tests.conformance.judge.judged import free_port
 from tests.conformance.judge.login_server import NAME, PASSWORD
 from tests.conformance.judge.reported import run, target
+from tests.ports import free_port
 
 
 def test_reports_hold_the_failures_and_no_secret(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from conformance.redaction import Redaction
 from conformance.wire import SILENCES, Answer, TargetGone, Wire, _parsed, events, written
-from tests.conformance.judge.judged import free_port
+from tests.ports import free_port
 
 BLANK = Answer("GET", "http://127.0.0.1/", (), b"")
 STREAM = (("Content-Type", "text/event-stream"),)

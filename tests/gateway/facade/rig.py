@@ -22,8 +22,8 @@ from gateway.app import build
 from gateway.facade.sealed import s256
 from gateway.seal import Seal
 from gateway.sources import parse
-from tests.deploy.test_serving import free_port
 from tests.gated import PUBLIC, RESOURCE, Recorder, keys
+from tests.ports import free_port
 from tests.served import served
 
 USER = User("alice", "wonderland")

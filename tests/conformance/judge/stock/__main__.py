@@ -16,8 +16,8 @@ from conformance import page
 from conformance.judge import judge
 from conformance.options import Options
 from conformance.report import Report
-from tests.conformance.judge.judged import free_port
 from tests.official.node import NODE, PACKAGES, packages
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 SECONDS = 30  # until a server has to be up
