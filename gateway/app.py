@@ -80,18 +80,6 @@ def build(
         for resource in settings.resources
     }
 
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(issuers.close)
-            if facade is not None:
-                stack.push_async_callback(facade.close)
-            issuers.fetch_ahead()
-            for path, gate in gates.items():
-                stack.callback(gate.audit.flush)
-                gate.state = await stack.enter_async_context(lifespan_of(apps[path]))
-            yield
-
     app = Starlette(
         routes=[
             *public_routes(settings, issuers),
@@ -100,11 +88,25 @@ def build(
         ],
         middleware=[Middleware(Gates, gates=gates)],
         exception_handlers={404: not_found(settings)},
-        lifespan=lifespan,
+        lifespan=lambda _: started(gates, issuers, facade),
     )
     app.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     app.state.gates = gates
     return app
+
+
+@asynccontextmanager
+async def started(gates: Mapping[str, Gate], issuers: TrustedIssuers, facade: Facade | None) -> AsyncIterator[None]:
+    """Everything that has to be started with the server, and is stopped with it in the opposite order."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(issuers.close)
+        if facade is not None:
+            stack.push_async_callback(facade.close)
+        issuers.fetch_ahead()
+        for gate in gates.values():
+            stack.callback(gate.audit.flush)
+            gate.state = await stack.enter_async_context(lifespan_of(gate.app))
+        yield
 
 
 def facade_of(
