@@ -46,6 +46,9 @@ class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return next((price for name, price in self.models.items() if fnmatchcase(model, name)), None)
 
 
+msgspec.json.Decoder(Prices)  # for the same reason as that of the settings
+
+
 def load(file: str | None) -> Prices:
     """The bundled prices, behind those of a file of the operator; the day is that of the file if there is one.
 

@@ -40,6 +40,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sample: bool = False  # the bundled sample log in place of AWS
 
 
+# Each resource loads its tools in a thread, and two that are the first to ask msgspec for a type end the process.
+msgspec.json.Decoder(Settings)
+
+
 def load(environment: Mapping[str, str], folder: Path | None = None) -> Settings:
     """The settings of the file that the environment names, or of `bedrock.yaml` if it is there; else the defaults.
 

@@ -29,6 +29,10 @@ class FrontMatter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arguments: Annotated[tuple[Argument, ...], msgspec.Meta(max_length=MAX_ARGUMENTS)] = ()
 
 
+# Templates are read in several threads, and two that are the first to ask msgspec for a type end the process.
+msgspec.json.Decoder(FrontMatter)
+
+
 class _Loader(yaml.BaseLoader):
     """Mappings, lists and texts alone: `no` is two letters, `1.10` has four characters, and tags make no objects."""
 
