@@ -1,7 +1,8 @@
 // A host of MCP Apps (2026-01-26) around one view: sandboxed, with the policy a host must have, and no network.
 // The one argument is JSON: the browser's program, theme, width, the page's HTML, the tool's result, and steps, each an
 // array: ["press", key], ["reach", selector] by the Tab key, ["focus", selector], ["click", role, name], ["look", file], ["read", name, selector],
-// ["theme", light or dark], ["result", result], ["count", name, selector], ["cancelled"], ["teardown"].
+// ["theme", light or dark], ["result", result], ["count", name, selector], ["cancelled"], ["teardown"],
+// ["sized", width] once the view has said so.
 // It prints what was read, what the view sent, every URL asked for and what the console said.
 
 import { readFileSync } from 'node:fs';
@@ -70,6 +71,8 @@ try {
     },
     toView: (message) => page.evaluate((told) => window.toView(told), message),
     said: async (text) => view.getByText(text).first().waitFor(),
+    sized: (wanted) => page.waitForFunction((width) => window.sent.some(
+      ({ method, params }) => method === 'ui/notifications/size-changed' && params.width === width), wanted),
     answered: (id) => page.waitForFunction((wanted) => window.sent.some((message) => message.id === wanted), id),
   };
   for (const [step, ...details] of steps) await does[step](...details);

@@ -178,7 +178,7 @@ async def test_table_holds_every_figure(tmp_path: Path, program: str) -> None:
 
 
 async def test_narrow_host_shows_all_of_it(tmp_path: Path, program: str) -> None:
-    steps = [("wait", "#report"), ("overflow", "overflows"), look("bedrock-usage-phone")]
+    steps = [("wait", "#report"), ("sized", 360), ("overflow", "overflows"), look("bedrock-usage-phone")]
     seen = await view(tmp_path, program, await answer(USAGE, days=17), steps, width=360)
     assert seen["read"]["overflows"] is False
     sizes = [said["params"] for said in seen["sent"] if said.get("method") == "ui/notifications/size-changed"]
