@@ -33,6 +33,12 @@ class Authority:
 
     def server(self, *names: x509.GeneralName) -> ssl.SSLContext:
         """Serves with a certificate for these names."""
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.issued(*names))
+        return context
+
+    def issued(self, *names: x509.GeneralName) -> Path:
+        """A key and its certificate for these names, for programs that are told a file."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test server")])
         certificate = self._signed(subject, key, x509.SubjectAlternativeName(names))
@@ -43,9 +49,7 @@ class Authority:
             )
             + certificate.public_bytes(serialization.Encoding.PEM)
         )
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _signed(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extension: x509.ExtensionType

@@ -101,8 +101,7 @@ def program(name: str) -> str:
 def certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
     """A file with key and certificate for this machine, and what trusts it."""
     authority = Authority(folder)
-    authority.server(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-    return folder / "server.pem", authority.client()
+    return authority.issued(x509.IPAddress(ipaddress.ip_address("127.0.0.1"))), authority.client()
 
 
 @contextlib.asynccontextmanager

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from tests.official.certificate import Certificate, certificate
+from tests.authority import Authority
 from tests.official.gate import Door, gate_before, upstream
 from tests.official.suite import Check, Checks, check_server
 
@@ -25,18 +26,18 @@ RULES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    return certificate(tmp_path_factory.mktemp("certificate"))
-
-
 @pytest.fixture(scope="module", params=["plain", "TLS"])
-def upstream_settings(request: pytest.FixtureRequest, own_certificate: Certificate) -> Iterator[dict[str, Any]]:
+def upstream_settings(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
     """The fixture as a process, and how the gate is told of it."""
-    secure = request.param == "TLS"
-    arguments = [own_certificate.file, own_certificate.key_file] if secure else []
-    with upstream([*FIXTURE, *arguments]) as url:
-        yield {"url": url} | ({"ca_file": str(own_certificate.authority_file)} if secure else {})
+    if request.param == "plain":
+        with upstream(FIXTURE) as url:
+            yield {"url": url}
+        return
+    authority = Authority(tmp_path_factory.mktemp("certificate"))
+    with upstream([*FIXTURE, str(authority.issued(x509.DNSName("localhost")))]) as url:
+        yield {"url": url, "ca_file": str(authority.file())}
 
 
 @pytest.fixture(scope="module", params=["rules", "no rules"])

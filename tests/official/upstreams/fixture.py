@@ -388,11 +388,9 @@ def main() -> None:
         ),
     )
     sockets = listen(["127.0.0.1"], 0)
-    certificate, key = sys.argv[1:] or (None, None)
+    certificate = sys.argv[1] if sys.argv[1:] else None  # and its key
     # Of uvicorn's parsers, h11 alone takes off the blanks around a header's value, on which one check insists.
-    config = uvicorn.Config(
-        app, http="h11", log_config=None, ssl_certfile=certificate, ssl_keyfile=key, timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(app, http="h11", log_config=None, ssl_certfile=certificate, timeout_graceful_shutdown=1)
     scheme = "https" if certificate else "http"
     sys.stdout.write(f"{scheme}://localhost:{sockets[0].getsockname()[1]}/mcp\n")
     sys.stdout.flush()
