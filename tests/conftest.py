@@ -1,8 +1,12 @@
-"""Every async test runs on asyncio, the loop that serves the gate."""
+"""What holds for every test: asyncio, the loop that serves the gate, and no test that a slow machine fails."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

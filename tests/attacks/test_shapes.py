@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -155,6 +156,10 @@ def skipped_rows() -> Iterator[Any]:
             )
 
 
+# Newer Pythons bear more depth than a token has room for.
+DEEP = {"depth": lambda text: text[:-1] + b',"x":' + b"[" * 2000 + b"]" * 2000 + b"}"}
+
+
 def json_rows() -> Iterator[Any]:
     documents: dict[str, bytes] = {
         "nothing": b"",
@@ -197,10 +202,10 @@ def json_rows() -> Iterator[Any]:
         "NaN": lambda text: text[:-1] + b',"x":NaN}',
         "infinity": lambda text: text[:-1] + b',"x":-Infinity}',
         "a number of 5,000 digits": lambda text: text[:-1] + b',"x":' + b"1" * 5000 + b"}",
-        "depth": lambda text: text[:-1] + b',"x":' + b"[" * 2000 + b"]" * 2000 + b"}",
         "a member twice": lambda text: text[:-1] + b',"x":1,"x":1}',
         "a member twice, far inside": lambda text: text[:-1] + b',"x":[{"y":{"z":1,"z":1}}]}',
         "a member twice, once escaped": lambda text: text[:-1] + b',"x":1,"\\u0078":1}',
+        **(DEEP if sys.version_info < (3, 12) else {}),
     }.items():
         yield pytest.param(
             lambda issuer, change=change: honest(issuer, claims=change(json.dumps(honest_claims(issuer)).encode())),
