@@ -1,4 +1,7 @@
-"""Puts the parts together: settings, the tool plugins of each resource, and the gate in front of them."""
+"""Puts the parts together: settings, the tool plugins of each resource, and the gate in front of them.
+
+What stands behind a resource is imported where it is put together: a front before an upstream loads no tools.
+"""
 
 from __future__ import annotations
 
@@ -12,18 +15,18 @@ import msgspec
 from starlette.routing import Route
 
 from gateway.app import build
-from gateway.audit import Write
+from gateway.audit import Audit, Write
 from gateway.documents import Document
+from gateway.errors import UnknownSession
 from gateway.seal import KEY_BYTES, seal_keys
 from gateway.settings import CommandSettings, ResourceSettings, Rule, Settings
-from tools.registry import Needs, Plugin, PluginError, find
-from tools.server import app as tools_app
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
     from gateway.identity import IdentityKeys
+    from tools.registry import Needs, Plugin
     from tools.stdio import Command
 
 log = logging.getLogger("bearergate")
@@ -66,7 +69,11 @@ class Assembly(msgspec.Struct, frozen=True):
         if resource.command is not None:
             from tools.stdio import app as stdio_app
 
-            return stdio_app(command_of(resource.command))
+            log_of = Audit(self.settings.url_of(resource), audit)
+            unknown = UnknownSession("this principal has no such session of the command in this process")
+            return stdio_app(command_of(resource.command), lambda method, who: log_of.refused(unknown, method, who))
+        from tools.server import app as tools_app
+
         return tools_app(self.plugins[resource.path], name=resource.name, sessions=resource.sessions)
 
 
@@ -79,6 +86,8 @@ def assemble(settings: Settings) -> Assembly:
     """
     own = any(resource.upstream is None for resource in settings.resources)
     if own and importlib.util.find_spec("mcp") is None:  # looked for, not imported: that is left until it is used
+        from tools.registry import PluginError
+
         raise PluginError("The tools need the MCP SDK, which is not installed: pip install 'bearergate[tools]'")
     plugins = {resource.path: plugins_of(resource) for resource in settings.resources}
     resources = [with_rules(resource, plugins[resource.path]) for resource in settings.resources]
@@ -94,6 +103,8 @@ def plugins_of(resource: ResourceSettings) -> tuple[Plugin, ...]:
     if resource.upstream is not None:
         return ()
     if resource.command is None:
+        from tools.registry import find
+
         return find(resource.tools)
     command_of(resource.command).check()
     return ()

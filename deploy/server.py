@@ -13,8 +13,10 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-import uvicorn
 from starlette.types import ASGIApp
+
+from deploy import bare_uvicorn as uvicorn
+from deploy.open_files import allow_open_files
 
 BACKLOG = 4096  # connections that may wait to be accepted
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that it is they who close
@@ -160,6 +162,7 @@ def configuration(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
 def run(app: ASGIApp, sockets: list[socket.socket], *, drain: Callable[[], None], drain_seconds: int) -> None:
     """Serve until SIGTERM or SIGINT; requests under way then get `drain_seconds` to finish."""
     settle()
+    allow_open_files()
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when all is done
     with contextlib.suppress(KeyboardInterrupt):
         Server(configuration(app, drain_seconds), drain).run(sockets)

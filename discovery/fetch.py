@@ -20,7 +20,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import socket
+import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, ClassVar
 
@@ -28,11 +30,13 @@ import msgspec
 
 from discovery.address import Reach, is_loopback, reach
 from discovery.document import InvalidDocument, read
+from discovery.exchange import Answer, Broken, Head, NotConnected, Target, exchange, network, through_httpx
 from discovery.location import InvalidLocation, Location
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     import httpx
 
@@ -216,63 +220,33 @@ class Fetch:
 
     async def _first_answer(self, location: Location, hosts: Sequence[str], url: str, max_bytes: int) -> Fetched:
         """The answer of the first host that can be connected to."""
-        import httpx  # noqa: PLC0415 - costs 50 ms, which a cold start need not pay
-
-        cause: Exception | None = None
+        cause: NotConnected | None = None
+        seconds = self.timeout / min(len(hosts), 2)  # a silent first address leaves time for a second
         for host in hosts:
-            # a silent first address leaves time for a second
-            request = self._request(location, host, self.timeout / min(len(hosts), 2))
             try:
-                return await self._answer(request, location, url, max_bytes)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                async with self._exchange(Target(location, host, seconds, self.timeout)) as (head, chunks):
+                    _check_head(head, location)
+                    return Fetched(url, head.headers, await _read_body(chunks, location, max_bytes))
+            except NotConnected as error:
                 cause = error
-            except (httpx.HTTPError, OSError) as error:  # OSError: a TLS record that is none
+            except Broken as error:
                 raise FetchUnreachable(f"{_shown(location)}: the answer broke off or is not HTTP") from error
         raise FetchUnreachable(f"{_shown(location)}: no connection ({str(cause)[:200]})") from cause
 
-    def _request(self, location: Location, host: str, connect_timeout: float) -> httpx.Request:
-        """A request that connects to `host` but speaks, in Host, SNI and certificate, to the URL's host."""
-        import httpx  # noqa: PLC0415 - as above
-
-        target = msgspec.structs.replace(location, host=host)
-        query = "" if location.query is None else f"?{location.query}"
-        return httpx.Request(
-            "GET",
-            f"{target.origin}{location.path or '/'}{query}",
-            headers={
-                "Host": location.authority,
-                "User-Agent": "bearergate",
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",  # nothing to decompress, so no bomb
-                "Connection": "close",
-            },
-            extensions={
-                "sni_hostname": location.host,  # httpcore verifies the certificate against this name
-                "timeout": httpx.Timeout(self.timeout, connect=connect_timeout).as_dict(),
-            },
-        )
-
-    async def _answer(self, request: httpx.Request, location: Location, url: str, max_bytes: int) -> Fetched:
-        # A transport, not a client: no redirect, cookie, netrc, proxy or log line with a query to turn off.
-        async with self._open() as transport:
-            response = await transport.handle_async_request(request)
-            async with contextlib.aclosing(response):
-                _check_head(response, location)
-                body = await _read_body(response, location, max_bytes)
-        return Fetched(url, dict(response.headers), body)
-
-    def _open(self) -> httpx.AsyncBaseTransport:
+    def _exchange(self, target: Target) -> AbstractAsyncContextManager[Answer]:
         if self._transport:
-            return self._transport()
-        import httpx  # noqa: PLC0415 - as above
-
-        return httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False)
+            return through_httpx(target, self._transport)
+        tls = self._tls if target.location.scheme == "https" else None
+        if sys.platform == "win32":
+            return through_httpx(target, network(tls))
+        return exchange(target, tls)
 
     @functools.cached_property
     def _tls(self) -> ssl.SSLContext:
-        import httpx  # noqa: PLC0415 - as above
-
-        return self._given_tls or httpx.create_ssl_context()
+        """Whom to trust; not made before the first https URL, as it takes 20 ms and 2 MiB."""
+        if self._given_tls:
+            return self._given_tls
+        return trust()
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -285,19 +259,33 @@ async def resolve(host: str, port: int) -> list[str]:
     return [str(address[0]) for *_, address in found]
 
 
-def _check_head(response: httpx.Response, location: Location) -> None:
-    status = response.status_code
+def trust() -> ssl.SSLContext:
+    """The authorities of the file or folder that SSL_CERT_FILE or SSL_CERT_DIR names, else those that certifi has."""
+    import ssl  # noqa: PLC0415 - nobody needs it before the first https URL
+
+    import certifi  # noqa: PLC0415
+
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not file and not folder:
+        file = certifi.where()
+    made = ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    made.set_alpn_protocols(["http/1.1"])
+    return made
+
+
+def _check_head(head: Head, location: Location) -> None:
+    status = head.status
     if 300 <= status < 400:
         raise FetchRedirected(f"{_shown(location)}: it answers {status}, and redirects are not followed")
     if status != 200:
         raise FetchBadStatus(f"{_shown(location)}: it answers {status}", status)
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
+    if head.headers.get("content-encoding", "identity").lower() != "identity":
         raise FetchEncoded(f"{_shown(location)}: the answer is compressed, though that was not asked for")
 
 
-async def _read_body(response: httpx.Response, location: Location, max_bytes: int) -> bytes:
+async def _read_body(chunks: AsyncIterator[bytes], location: Location, max_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in response.aiter_raw():
+    async for chunk in chunks:
         if len(body) + len(chunk) > max_bytes:
             raise FetchTooLarge(f"{_shown(location)}: the answer is larger than {max_bytes} bytes")
         body += chunk

@@ -5,23 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gateway.errors import KeysUnavailable, UnknownKey
 
 if TYPE_CHECKING:
-    from joserfc.jwk import Key
+    from gateway.signature import VerificationKey
 
 FRESH = 600.0  # seconds a key set is used without asking again
 COOLDOWN = 30.0  # seconds between two fetches, whoever asks and whatever for
 STALE = 86_400.0  # seconds an old key set serves while the issuer cannot be reached
 AHEAD = 0.8  # part of FRESH after which the next request sends for a new key set without waiting
 MAX_KEYS = 100  # a key set is a handful; what is beyond is not read
-MIN_RSA_BITS = 2048  # RFC 7518 §3.3
 
 # What a key must be to verify an algorithm (RFC 7518 §3.1, RFC 8037 §3.1). No HMAC: a published key is public.
 FITS: Mapping[str, tuple[str, str]] = {
@@ -33,17 +31,6 @@ FITS: Mapping[str, tuple[str, str]] = {
 }
 
 log = logging.getLogger("bearergate.keys")
-
-
-class VerificationKey(NamedTuple):
-    """A public key together with the one algorithm it is asked to verify."""
-
-    verify: Callable[[bytes, bytes, Any], bool]
-    key: Key
-
-    def signed(self, signing_input: bytes, signature: bytes) -> bool:
-        """Whether `signature` was made over `signing_input` with this key's private half."""
-        return self.verify(signing_input, signature, self.key)
 
 
 class KeysError(Exception):
@@ -173,6 +160,8 @@ def read_keys(document: bytes, algorithms: Iterable[str]) -> dict[tuple[str | No
     Raises:
         KeysError: the document is no key set, or nothing in it can verify a token.
     """
+    from gateway.signature import key_of  # noqa: PLC0415 - a gate refuses long before it verifies
+
     try:
         entries = _decode(document).keys
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -181,7 +170,7 @@ def read_keys(document: bytes, algorithms: Iterable[str]) -> dict[tuple[str | No
     for algorithm in algorithms:
         fitting = [entry for entry in entries[:MAX_KEYS] if fits(entry, algorithm)]
         for entry in fitting:
-            kid, key = entry.get("kid"), verification_key(entry, algorithm)
+            kid, key = entry.get("kid"), key_of(entry, algorithm)
             if key is None:
                 continue
             if isinstance(kid, str):
@@ -206,21 +195,3 @@ def fits(entry: Mapping[str, Any], algorithm: str) -> bool:
         and "verify" in operations
         and "d" not in entry  # somebody published a private key: whoever read it can sign
     )
-
-
-def verification_key(entry: Mapping[str, Any], algorithm: str) -> VerificationKey | None:
-    """The key of a JWK that fits the algorithm; None where its numbers are no key or too weak a one."""
-    from joserfc.errors import JoseError, SecurityWarning  # noqa: PLC0415 - a gate refuses long before it verifies
-    from joserfc.jwk import ECKey, OKPKey, RSAKey  # noqa: PLC0415
-    from joserfc.jws import JWSRegistry  # noqa: PLC0415
-
-    kinds: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-    members: dict[str, str | list[str]] = {name: value for name, value in entry.items() if isinstance(value, str)}
-    try:
-        with warnings.catch_warnings(action="ignore", category=SecurityWarning):  # a weak key is refused below
-            key = kinds[FITS[algorithm][0]].import_key(members)
-        if isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS:
-            return None
-    except (JoseError, ValueError, KeyError, TypeError):
-        return None
-    return VerificationKey(JWSRegistry.algorithms[algorithm].verify, key)

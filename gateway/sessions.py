@@ -15,13 +15,10 @@ import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.audit import Audit, Write
@@ -30,38 +27,16 @@ from gateway.principal import Principal
 from gateway.refuse import Answers
 from gateway.settings import ResourceSettings, Settings
 
+if TYPE_CHECKING:
+    from gateway.session_key import SessionKey
+
 HEADER = b"mcp-session-id"
 VERSION = b"mcp-protocol-version"
 KEY_BYTES = 32
-NONCE_BYTES = 12
 STATELESS = re.compile(rb"\d{4}-\d\d-\d\d")  # revisions by date; those from the next line on have no sessions
 FIRST_STATELESS = b"2026-07-28"
 
 _bound = msgspec.msgpack.Encoder().encode  # of a tuple: where one part ends and the next begins is never in doubt
-
-
-class SessionKey:
-    """One secret of the gate, as the two keys that sealing needs."""
-
-    def __init__(self, secret: bytes) -> None:
-        if len(secret) != KEY_BYTES:
-            raise ValueError(f"a key that seals sessions has {KEY_BYTES} bytes, not {len(secret)}")
-        derived = HKDF(SHA256(), 2 * KEY_BYTES, salt=None, info=b"bearergate sealed session ids").derive(secret)
-        self._cipher = AESGCM(derived[:KEY_BYTES])
-        self._naming = derived[KEY_BYTES:]
-
-    def seal(self, session: bytes, bound: bytes) -> bytes:
-        """A session id that only `open` with the same `bound` turns back; visible ASCII."""
-        length = len(bound).to_bytes(4)
-        nonce = blake2b(length + bound + session, key=self._naming, digest_size=NONCE_BYTES).digest()
-        return written(nonce + self._cipher.encrypt(nonce, session, bound))
-
-    def open(self, sealed: bytes, bound: bytes) -> bytes | None:
-        """The session id inside, as bytes out of Base64; None for what this key has not sealed for `bound`."""
-        try:
-            return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], bound)
-        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
-            return None
 
 
 class SealedSessions:
@@ -88,8 +63,10 @@ class SealedSessions:
         """
         if not keys:
             raise ValueError("sealing sessions needs a key")
+        if any(len(key) != KEY_BYTES for key in keys):
+            raise ValueError(f"a key that seals sessions has {KEY_BYTES} bytes")
         self.app = app
-        self._keys = [SessionKey(key) for key in keys]
+        self._secrets = tuple(keys)
         self._resource = settings.url_of(resource)
         self._answers = Answers(settings, resource)
         self._audit = Audit(self._resource, audit, now)
@@ -112,6 +89,13 @@ class SealedSessions:
             others = [field for field in scope["headers"] if field[0] != HEADER]
             scope = {**scope, "headers": [*others, (HEADER, session)] if session else others}
         await self.app(scope, receive, self._sealing(send, principal))
+
+    @cached_property
+    def _keys(self) -> list[SessionKey]:
+        """The keys, not made before the first session: what they need takes longer to load than a gate to refuse."""
+        from gateway.session_key import SessionKey  # noqa: PLC0415 - once
+
+        return [SessionKey(secret) for secret in self._secrets]
 
     def _bound(self, principal: Principal) -> bytes:
         return _bound((self._resource, principal.key))

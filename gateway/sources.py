@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -226,6 +225,8 @@ def description(kind: Any) -> str:
 
 def suggestion(key: object, known: Mapping[str, Any], prefix: str = "") -> str:
     """What the writer of an unknown key may have meant."""
+    import difflib  # noqa: PLC0415 - settings without a mistake do not need it
+
     near = difflib.get_close_matches(str(key), known, 1)
     return f"; did you mean {prefix}{near[0]}?" if near else "; see docs/settings.md for those there are"
 

@@ -32,6 +32,7 @@ class Mutation(NamedTuple):
 VERIFIER, KEYS, APP = "gateway/verifier.py", "gateway/keys.py", "gateway/app.py"
 AUTHENTICATE, OPERATION, POLICY = "gateway/authenticate.py", "gateway/operation.py", "gateway/policy.py"
 ORIGIN, REFUSE, LIMITS = "gateway/origin.py", "gateway/refuse.py", "deploy/limits.py"
+SIGNATURE = "gateway/signature.py"
 
 MUTATIONS = [
     Mutation(VERIFIER, "if not key.signed(signing_input, decode_base64url(signature)):", "if False:"),
@@ -77,7 +78,9 @@ MUTATIONS = [
     Mutation(KEYS, '"d" not in entry', "True"),
     Mutation(KEYS, 'entry.get("use", "sig") == "sig"', "True"),
     Mutation(KEYS, 'entry.get("alg", algorithm) == algorithm', "True"),
-    Mutation(KEYS, "key.public_key.key_size < MIN_RSA_BITS", "False"),
+    Mutation(SIGNATURE, "key.key_size < MIN_RSA_BITS", "False"),
+    Mutation(SIGNATURE, "if len(signature) != 2 * length:", "if False:"),
+    Mutation(SIGNATURE, 'rstrip(b"=") != encoded:', 'rstrip(b"=") == b"":'),
     Mutation(KEYS, "if len(fitting) == 1:", "if True:"),
     Mutation(KEYS, "self._flight is None and self._now() - self._asked >= COOLDOWN", "self._flight is None"),
     Mutation(KEYS, "await asyncio.shield(self._flight)", "await self._flight"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import ipaddress
 import ssl
@@ -15,6 +14,7 @@ import httpx
 import pytest
 from cryptography import x509
 
+from discovery.exchange import Target, httpx_request
 from discovery.fetch import (
     MAX_BYTES,
     Fetch,
@@ -28,58 +28,18 @@ from discovery.fetch import (
     FetchTooLarge,
     FetchUnreachable,
     resolve,
+    trust,
 )
 from discovery.location import Location
 from tests.authority import Authority
+from tests.discovery.raw_server import Server, answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
 HERE = frozenset({"127.0.0.1"})
 LOCALHOST = frozenset({"localhost"})
-
-
-def answer(body: bytes = b"{}", *headers: str, status: str = "200 OK", content_type: str = "application/json") -> bytes:
-    head = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join([*head, "", ""]).encode() + body
-
-
-class Server:
-    """One answer for every request, on a real socket; remembers the requests."""
-
-    def __init__(self, send: Callable[[asyncio.StreamWriter], Awaitable[None]] | bytes) -> None:
-        self.send = send
-        self.port = 0
-        self.requests: list[str] = []
-        self.names: list[str | None] = []  # asked for in the TLS handshake
-        self._under_way: list[asyncio.Task[None]] = []
-
-    @contextlib.asynccontextmanager
-    async def listening(self, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
-        if tls:
-            tls.sni_callback = lambda _socket, name, _context: self.names.append(name)
-        server = await asyncio.start_server(self._accept, host, 0, ssl=tls)
-        self.port = server.sockets[0].getsockname()[1]
-        async with server:
-            yield self
-            await asyncio.gather(*self._under_way)  # ends only if the client hung up
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._under_way.append(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            self.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
-            if isinstance(self.send, bytes):
-                writer.write(self.send)
-                await writer.drain()
-            else:
-                await self.send(writer)
-                await reader.read()  # until the other side hangs up
-        with contextlib.suppress(OSError):
-            writer.close()
-            await writer.wait_closed()
 
 
 class Resolver:
@@ -335,7 +295,7 @@ class TestPinning:
             assert await fetch.json(f"http://localhost:{server.port}/") == {}
 
     def test_url_of_an_ipv6_address_is_made_of_it(self) -> None:
-        request = Fetch()._request(Location.of("https://issuer.example:8443/a?b"), "2606:4700::1111", 1)
+        request = httpx_request(Target(Location.of("https://issuer.example:8443/a?b"), "2606:4700::1111", 1, 5))
         assert str(request.url) == "https://[2606:4700::1111]:8443/a?b"
         assert request.headers["host"] == "issuer.example:8443"
         assert request.extensions["sni_hostname"] == "issuer.example"
@@ -366,6 +326,22 @@ class TestTls:
         async with Server(answer()).listening(tls=authority.server(ADDRESS)) as server:
             fetch = Fetch(allow_hosts=HERE, tls=authority.client())
             assert await fetch.json(f"https://127.0.0.1:{server.port}/") == {}
+
+    async def test_authorities_of_the_environment_are_trusted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        authority = Authority(tmp_path)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file()))
+        async with Server(answer()).listening(tls=authority.server(ADDRESS)) as server:
+            assert await Fetch(allow_hosts=HERE).json(f"https://127.0.0.1:{server.port}/") == {}
+
+    def test_authorities_are_those_of_certifi_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.delenv(variable, raising=False)
+        made = trust()
+        assert made.verify_mode is ssl.CERT_REQUIRED
+        assert made.check_hostname
+        assert len(made.get_ca_certs()) > 50
 
     @pytest.mark.parametrize(
         ("names", "trusted"),

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.principal import Principal
-from gateway.sessions import SealedSessions, SessionKey, is_stateless
+from gateway.session_key import SessionKey
+from gateway.sessions import SealedSessions, is_stateless
 from gateway.settings import Settings
 from gateway.sources import parse
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from tools.exchange import INTERNAL_ERROR, Refusal
+from tools.exchange import INTERNAL_ERROR, INVALID_REQUEST, Refusal
 from tools.stdio.command import CannotStart, Command
 from tools.stdio.messages import (
     CANCELLED,
@@ -43,6 +43,13 @@ GOOD_RUN_SECONDS = 60.0  # a process that has run for so long did not fail to st
 REQUEST_CANCELLED = -32800  # as the SDK answers a request of up to 2025-11-25 that was cancelled
 
 log = logging.getLogger("bearergate.stdio")
+
+
+class NoSession(Refusal):
+    """There is no such session, as far as this principal may know (MCP Transports, Session Management)."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(404, sentence, code=INVALID_REQUEST)
 
 
 class Stream:
@@ -230,7 +237,7 @@ class Connection:
                 await self._back_off.wait()
                 await self._start_anew()
             if self._closed:
-                raise Refusal(404, "This session has ended: send initialize to open another one.")
+                raise NoSession("This session has ended: send initialize to open another one.")
             if self._process is None:
                 raise Refusal(502, f"The command {self._command.name} ends at once.", code=INTERNAL_ERROR)
             return self._process

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from tools.exchange import INVALID_REQUEST, Refusal
+from tools.exchange import Refusal
 from tools.stdio.command import Command
-from tools.stdio.connection import BackOff, Connection
+from tools.stdio.connection import BackOff, Connection, NoSession
 from tools.stdio.sessions import Alone, Owner, Session, Together
 from tools.stdio.stateless import NotSpoken, Stateless, discovery
 
@@ -49,11 +49,11 @@ class Pool:
         """The session of this id, if it is the owner's.
 
         Raises:
-            Refusal: there is none, as far as this one may know.
+            NoSession: there is none, as far as this one may know.
         """
         session = self._sessions.get(session_id)
         if session is None or session.owner != owner:
-            raise Refusal(404, "Session not found: send initialize to open one.", code=INVALID_REQUEST)
+            raise NoSession("Session not found: send initialize to open one.")
         return session
 
     def open(self, owner: Owner) -> Alone:
@@ -107,9 +107,7 @@ class Pool:
                 await connection.start()
             except NotSpoken as refusal:
                 raise NotSpoken(await self._find_spoken(connection, refusal.supported)) from None
-            except Refusal as refusal:
-                if refusal.status != 404:
-                    raise
+            except NoSession:
                 continue  # it was closed while this waited for it
             return connection, client
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -16,7 +16,7 @@ from tools.exchange import INTERNAL_ERROR, PARSE_ERROR, Refusal, read
 from tools.revisions import BATCHING, HANDSHAKE, MAX_BODY, Revisions
 from tools.stdio.answer import Headers, answer, check_accept, events, watched
 from tools.stdio.command import Command
-from tools.stdio.connection import Exchange, Stream
+from tools.stdio.connection import Exchange, NoSession, Stream
 from tools.stdio.messages import Members, NotAMessage, method_of, write
 from tools.stdio.messages import read as read_message
 from tools.stdio.pool import Pool
@@ -28,11 +28,15 @@ JSON, EVENT_STREAM = b"application/json", b"text/event-stream"
 STATUSES = {-32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400, -32022: 400, -32601: 404}  # 2026-07-28
 
 
+Refused = Callable[[str, Principal], str]  # by method of HTTP and caller: the id under which it is in the audit log
+
+
 class StdioServer:
     """A command behind the gate; requests come with the principal that the gate has found."""
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, refused: Refused | None = None) -> None:
         self._pool = Pool(command)
+        self._refused = refused
         self._command = command
         self._spoken = Revisions(self._serve, sessions=True)
 
@@ -58,6 +62,15 @@ class StdioServer:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request; where its session is not to be found, the answer says under which id that was noted."""
+        try:
+            await self._serve_message(scope, receive, send)
+        except NoSession as refusal:
+            if self._refused is not None:
+                refusal.data = {"refusal": self._refused(scope["method"], scope["state"]["principal"])}
+            raise
+
+    async def _serve_message(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request with one message at most, after what `Revisions` has checked."""
         headers = dict(scope["headers"])
         owner = scope["state"]["principal"].key
