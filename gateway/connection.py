@@ -13,11 +13,10 @@ from collections.abc import Callable
 import httptools
 
 from gateway.errors import Refusal, UpstreamBroken, UpstreamTimeout
-from gateway.response_head import ResponseHead, response_head
+from gateway.response_head import FOR_EVER, ResponseHead, response_head
 
 HELD_BYTES = 64 * 1024  # of a body waiting for the client, before reading stops
 DOUBTFUL_SECONDS = 0.05  # unused for longer, a connection is looked at before it is used
-FOR_EVER = float("inf")
 
 
 class Connection(asyncio.Protocol):
@@ -43,6 +42,7 @@ class Connection(asyncio.Protocol):
         "deadline",
         "failure",
         "head",
+        "kept_seconds",
         "progressed",
         "reusable",
         "unused_since",
@@ -59,6 +59,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
         self.unused_since = 0.0
+        self.kept_seconds = FOR_EVER
         self.reusable = True
         self._begin("")
         self.busy = False
@@ -160,8 +161,8 @@ class Connection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     def is_stale(self, now: float) -> bool:
-        """Whether the upstream has hung up on a connection that was unused, or said something unasked."""
-        if self.lost:
+        """Whether the upstream has hung up on a connection that was unused, or is about to, or said something."""
+        if self.lost or now - self.unused_since >= self.kept_seconds:
             return True
         if now - self.unused_since < DOUBTFUL_SECONDS:
             return False
@@ -217,11 +218,12 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         self._silent += len(data)
-        self.progressed = True
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._broken(error)
+        if self.head is not None:  # what comes before, piece by piece or again and again, is no answer yet
+            self.progressed = True
         if self._silent > self._max_head and not self.complete:
             self._broken("a head or trailers beyond max_header_bytes")
         if self._held > HELD_BYTES and not self._paused and not self.lost:
@@ -260,7 +262,8 @@ class Connection(asyncio.Protocol):
         self._silent = 0
         bodiless = self._method == "HEAD" or status in (204, 304)
         self.head = response_head(status, self._parser.get_http_version(), self._fields, bodiless=bodiless)
-        if not self._parser.should_keep_alive():
+        self.kept_seconds = self.head.kept_seconds
+        if self.kept_seconds <= 0 or not self._parser.should_keep_alive():
             self.reusable = False
         if self._method == "HEAD":  # the parser cannot be told that no body follows
             self.reusable = False

@@ -6,6 +6,8 @@ gate must not is refused here.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from gateway.errors import UpstreamBroken
@@ -20,8 +22,11 @@ FOREIGN = (
 )
 SILENT = frozenset([*HOP, *FOREIGN])
 TELLING = frozenset(  # which do not cross, but say how the response is to be taken
-    b"transfer-encoding connection www-authenticate proxy-authenticate location".split()
+    b"transfer-encoding connection keep-alive www-authenticate proxy-authenticate location".split()
 )
+TIMEOUT = re.compile(rb"(?:^|[,;\s])timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+MARGIN_SECONDS = 1.0  # before the upstream gives a connection up, it is not used any more: requests take their time
+FOR_EVER = float("inf")
 MAX_FIELDS = 256
 MAX_KNOWN = 512  # names remembered
 NO_BUFFERING = (b"x-accel-buffering", b"no")  # asks proxies before the gate (MCP 2026-07-28, Receiving Messages)
@@ -53,6 +58,7 @@ class ResponseHead(NamedTuple):
     until_closed: bool  # the body ends with the connection (RFC 9112 §6.3)
     challenges: bool  # the upstream wants another credential
     location: bytes | None  # where a redirect leads
+    kept_seconds: float  # that the connection may be unused and used again, as far as the upstream says
 
 
 def response_head(status: int, version: str, fields: list[tuple[bytes, bytes]], *, bodiless: bool) -> ResponseHead:
@@ -85,7 +91,18 @@ def response_head(status: int, version: str, fields: list[tuple[bytes, bytes]], 
         kept = [field for field in kept if field[0] != b"content-length"]
     until_closed = not bodiless and coding is None and b"content-length" not in said
     challenges = b"www-authenticate" in told or b"proxy-authenticate" in told
-    return ResponseHead(status, kept, is_stream, until_closed, challenges, told.get(b"location"))
+    kept_seconds = FOR_EVER if b"keep-alive" not in told else seconds_kept(told[b"keep-alive"])
+    return ResponseHead(status, kept, is_stream, until_closed, challenges, told.get(b"location"), kept_seconds)
+
+
+@lru_cache(maxsize=64)  # a server says the same each time
+def seconds_kept(keep_alive: bytes) -> float:
+    """For how long a connection may be unused and used again, by `Keep-Alive: timeout=SECONDS` of the upstream.
+
+    The field is of RFC 2068 §19.7.1.1 and what servers make of it: Node's and Apache's send it.
+    """
+    said = TIMEOUT.search(keep_alive)
+    return FOR_EVER if said is None else int(said[1]) - MARGIN_SECONDS
 
 
 def without_named(fields: list[tuple[bytes, bytes]], value: bytes) -> list[tuple[bytes, bytes]]:

@@ -3,14 +3,15 @@
 CPU is this process's own time per request; the app with and without the gate take turns, round by round, so that what
 else the machine does falls on both. The best round counts: the others had company.
 
-What takes minutes has a table of its own: `python -m tests.benchmarks.bedrock`, half a million records in one report.
+What takes minutes has a table of its own: `python -m tests.benchmarks.bedrock`, half a million records in one report,
+and `python -m tests.benchmarks.proxying`, which has FastMCP's proxy beside the other fronts.
 """
 
 from __future__ import annotations
 
 import asyncio
 
-from tests.benchmarks import exchange, memory, proxying, requests, sessions, starting, streams
+from tests.benchmarks import aws, exchange, memory, proxying, requests, sessions, starting, streams
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
         *starting.measure(),
         *proxying.measure(),
         *streams.measure(),
+        *aws.measure(),
     ]
     width = max(len(name) for name, _, _ in rows)
     for name, figure, budget in rows:

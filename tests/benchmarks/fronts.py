@@ -1,4 +1,6 @@
-"""The fronts that are compared: ours, HAProxy with and without JWT verification, nginx without; and what is behind."""
+"""The fronts that are compared: ours, HAProxy with and without JWT verification, nginx without, FastMCP's proxy; and
+what is behind.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ from tests.gated import keys
 ROOT = Path(__file__).parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
 ANSWER = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Hello, Ada!"}]}}'
+PORTS = ("behind", "bearergate", "haproxy", "jwt", "nginx", "events", "fastmcp", "fastmcp behind")
 RESOURCE = "http://127.0.0.1:{port}/mcp"
 
 BEHIND = """
@@ -102,6 +105,7 @@ class Front:
     name: str
     port: int
     process: subprocess.Popen[bytes]
+    slow: bool = False  # so that it gets fewer requests
 
     @property
     def cpu(self) -> float:
@@ -121,7 +125,7 @@ class Machine:
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
         self.folder = folder
         self.stack = stack
-        self.ports = {name: free_port() for name in ("behind", "bearergate", "haproxy", "jwt", "nginx", "events")}
+        self.ports = {name: free_port() for name in PORTS}
         self.resource = RESOURCE.format(port=self.ports["bearergate"])
         self.issuer = Issuer.plain(
             f"http://127.0.0.1:{self.ports['behind']}",
@@ -175,17 +179,31 @@ class Machine:
         text = OURS.format(issuer=self.issuer.url, upstream=upstream or self.ports["behind"], **names)
         return self._started("bearergate", text, [sys.executable, "-m", "deploy.cli", "serve", "-f"])
 
+    def fastmcp(self) -> Front:
+        """FastMCP's proxy with its verifier of JWTs, before a server of its own, as it needs a real one."""
+        behind = self.ports["fastmcp behind"]
+        jwks = f"http://127.0.0.1:{self.ports['behind']}/jwks"
+        told = [f"http://127.0.0.1:{behind}/mcp", jwks, self.issuer.url, self.resource]
+        peers = [sys.executable, "-m", "tests.benchmarks.peers"]
+        self._running("fastmcp behind", [*peers, "server", str(behind)])
+        front = self._running("fastmcp", [*peers, "proxy", str(self.ports["fastmcp"]), *told])
+        front.slow = True
+        return front
+
     def _names(self, name: str) -> dict[str, object]:
         return {"folder": self.folder, "port": self.ports[name], "behind": self.ports["behind"]}
 
     def _started(self, name: str, text: str, command: list[str]) -> Front:
         file = self.folder / f"{name}.conf"
         file.write_text(text)
+        return self._running(name, [*command, str(file)])
+
+    def _running(self, name: str, command: list[str]) -> Front:
         path = f"{os.environ['PATH']}:/usr/sbin"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
         if shutil.which(command[0], path=path) is None:
             raise SystemExit(f"{command[0]} is missing: apt-get install nginx haproxy")
-        process = subprocess.Popen([*command, str(file)], env=environment, stderr=(self.folder / name).open("wb"))
+        process = subprocess.Popen(command, env=environment, stderr=(self.folder / name).open("wb"))
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
         wait_for(self.ports[name], process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -17,7 +18,7 @@ from mcp import Client, types
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.official.gate import Door, gate_before
-from tests.official.node import NODE, ROOT, packages
+from tests.official.node import HERE, NODE, ROOT, node, packages
 from tests.official.suite import check_server
 
 # As through HTTP, but for scenarios about event ids, which a command has none of.
@@ -102,6 +103,39 @@ async def test_log_comes_to_the_client_that_is_listening(everything: Door) -> No
         await client.call_tool("toggle-simulated-logging", {})
         with anyio.fail_after(20):
             await heard.wait()
+
+
+@pytest.mark.parametrize(
+    ("generation", "revision"),
+    [
+        pytest.param(1, "2025-11-25", id="first generation"),
+        pytest.param(2, "2025-06-18", id="second generation, an older revision"),
+        pytest.param(2, "auto", id="second generation, which finds out what is spoken"),
+    ],
+)
+async def test_official_server_is_used_by_typescript_clients(everything: Door, generation: int, revision: str) -> None:
+    asked = {
+        "generation": generation,
+        "revision": revision,
+        "endpoint": everything.endpoint,
+        "token": everything.token(),
+        "server": "everything",
+    }
+    script = HERE / "typescript_caller.mjs"
+    ended = await asyncio.to_thread(node, json.dumps(asked), script=script, seconds=60)
+    assert ended.returncode == 0, ended.stderr
+    seen = json.loads(ended.stdout)
+    assert seen["revision"] == ("2025-11-25" if revision == "auto" else revision)
+    assert {"echo", "get-sum", "trigger-sampling-request", "trigger-elicitation-request"} <= set(seen["tools"])
+    assert seen["echo"] == "Echo: é\n\u2028"
+    assert "5" in seen["sum"]
+    assert (seen["image"], seen["progress"]) == ("image/png", [1, 2, 3])
+    assert seen["long"].startswith("Long running operation completed")
+    assert "a reply of the model" in seen["sampled"]
+    assert "declined" in seen["elicited"]
+    assert "file:///work" in seen["roots"]
+    assert seen["read"]
+    assert seen["prompt"]
 
 
 async def test_command_is_not_told_what_the_gate_knows(everything: Door) -> None:

@@ -14,7 +14,9 @@ from starlette.types import Message
 
 from gateway import identity, response_head
 from gateway import pool as pools
+from gateway.connection import Connection
 from gateway.errors import UpstreamBusy
+from gateway.exchange import Exchange
 from gateway.pool import Pool
 from gateway.settings import IdentitySettings, UpstreamSettings
 from gateway.sources import parse
@@ -189,6 +191,29 @@ async def test_process_that_may_open_no_more_files_says_so() -> None:
                 await pool_of(behind.port).acquire()
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_connection_that_is_lost_as_it_is_given_out_is_a_refusal() -> None:
+    app = proxy(NOWHERE)
+    lost = Connection(asyncio.get_running_loop(), 65_536, lambda _: None)  # which never had a transport
+
+    class Handing(Pool):
+        def unused(self) -> Connection:
+            return lost
+
+    app._pool = Handing("127.0.0.1", 1, None, UpstreamSettings(url=NOWHERE))
+    start, _ = await called(app, [])
+    assert start["status"] == 502
+
+
+async def test_exchange_without_a_connection_has_nothing_to_look_at_and_nobody_to_wake() -> None:
+    async def gone() -> Message:
+        return GONE
+
+    exchange = Exchange({}, gone, [].append)  # type: ignore[arg-type]  # nothing is sent
+    assert exchange.look(0.0)
+    await exchange._watch()
+    assert exchange.gone
 
 
 async def test_connections_unused_for_long_are_closed_one_after_another() -> None:

@@ -76,6 +76,25 @@ async def test_upstream_that_never_answers() -> None:
     await refused(hangs, 504, "upstream_timeout", first_byte_seconds=0.2)
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        pytest.param(b"HTTP/1.1 103 Early Hints\r\n\r\n", id="interim answers alone"),
+        pytest.param(b"", id="a head, byte by byte"),
+    ],
+)
+async def test_answer_that_never_begins_however_much_comes_before_it(piece: bytes) -> None:
+    async def drips(talk: Talk) -> None:
+        await talk.request()
+        if not piece:
+            await talk.say(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while True:
+            await talk.say(piece or b"x")
+            await asyncio.sleep(0.05)
+
+    await refused(drips, 504, "upstream_timeout", first_byte_seconds=0.5)
+
+
 async def test_answer_that_stops_in_the_middle_is_cut_short() -> None:
     async def script(talk: Talk) -> None:
         await talk.request()
@@ -129,6 +148,8 @@ async def test_upstream_that_hangs_up_before_its_head_is_complete(said: bytes) -
             b"data: x\n",
             id="in an event",
         ),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n\0\1\2", b"12345", id="noise between chunks"),
+        pytest.param(b"Transfer-Encoding: chunked\r\n\r\n5\r\n12345HTTP", b"12345", id="noise after a chunk"),
     ],
 )
 async def test_answer_that_breaks_off_is_not_taken_for_a_whole_one(said: bytes, came: bytes) -> None:
@@ -261,6 +282,65 @@ async def test_endless_answer_is_read_no_faster_than_the_client_takes_it() -> No
                 last = sent
                 await asyncio.sleep(0.3)
         assert sent < 32 << 20  # what the sockets of three processes hold; the proxy itself holds some 64 KiB
+
+
+async def test_100_gigabytes_that_come_slowly_pass_piece_by_piece() -> None:
+    asked = asyncio.Event()
+
+    async def script(talk: Talk) -> None:
+        await talk.request()
+        await talk.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000000\r\n\r\n")
+        while await asked.wait():
+            asked.clear()
+            await talk.say(b"a piece\n")
+
+    async with upstream(script) as behind:
+        app = proxy(behind.url, first_byte_seconds=0.3, idle_seconds=0.3)
+        async with before(app) as connect:
+            client = await connect()
+            await client.send(**MODERN)
+            assert b"content-length: 100000000000\r\n" in await client.until(b"\r\n\r\n")
+            for _ in range(10):  # longer than any time-out, all in all
+                await asyncio.sleep(0.1)
+                asked.set()
+                assert await client.until(b"\n") == b"a piece\n"
+            (connection,) = app._pool._open
+            assert connection._held == 0
+            client.hang_up()
+            await behind.talks[0].closed()
+
+
+async def test_slow_reader_holds_nobody_up_and_misses_nothing() -> None:
+    count, size = 4_000, 8_000  # more than all sockets on the way hold
+    sent = 0
+
+    async def script(talk: Talk) -> None:
+        nonlocal sent
+        while asked := await talk.request():
+            if asked.startswith(b"GET"):
+                await talk.say(STREAM)
+                for sent in range(count):
+                    await talk.event(f"{sent:>{size}}")
+                await talk.say(b"0\r\n\r\n")
+            else:
+                await talk.say(OK)
+
+    async with upstream(script) as behind, before(proxy(behind.url)) as connect:
+        slow, quick = await connect(), await connect()
+        slow.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await slow.send("GET", body=b"")
+        last = -1
+        async with asyncio.timeout(SECONDS):
+            while sent != last or sent == 0:  # until nobody takes any more
+                last = sent
+                await asyncio.sleep(0.3)
+        assert sent < count - 1
+        await quick.send()
+        assert (await quick.answer()).body == b"{}"
+        slow.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        answer = await slow.answer()
+    assert answer.complete
+    assert [int(event[6:]) for event in answer.body.split(b"\n\n")[:-1]] == list(range(count))
 
 
 async def test_slow_upstream_stops_the_client_not_the_memory() -> None:
