@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from deploy import aws_commands, clients, policies
+from deploy.doctor import command as doctor
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -72,6 +73,7 @@ def command_line() -> ArgumentParser:
     clients.add(command)
     policies.add(command)
     aws_commands.add(command)
+    doctor.add(command)
     return parser
 
 
