@@ -74,6 +74,8 @@ def sentence(code: str, message: str, operation: str) -> str:
     if code in DENIED:
         action = re.search(r"perform: ([\w-]+:\w+)", message)
         return f"The credentials may not do {action[1] if action else operation}: ask for that permission"
+    if code == "FeatureUnavailableInTierException":
+        return f"The plan of the user pool does not have what {operation} asks for: choose Essentials in the console"
     return f"AWS refuses {operation}: {' '.join(message.split()) or code}"
 
 

@@ -1,25 +1,184 @@
 """The options of `bearergate deploy`, and the parameters of the template that they stand for.
 
-Every option is judged before AWS is asked anything; the names of the first version's options are kept.
+An option that is not given stands for nothing: a stack keeps what it has, a new one gets the template's default. What
+is wrong with an option by itself is found here, before AWS is asked anything; `deploy.parameters` judges them together.
 """
 
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 FUNCTION = "bearergate"
-DOORS = ("http-api", "rest-api", "function-url")
-ROLE = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}):role/[\w+=,.@/-]+")
-IMAGE = re.compile(r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})")
-POOL = re.compile(r"[a-z]{2}(-[a-z]+)+-\d_[A-Za-z0-9]+")
 SETTINGS = "bearergate.yaml"
+DOORS = ("http-api", "rest-api", "function-url")
+ROLE = r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+"
+IMAGE = r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[\w./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})"
+POOL = r"[a-z]{2}(-[a-z]+)+-\d_[A-Za-z0-9]+"
+NAME = r"[A-Za-z0-9_-]{1,64}"
+RETENTION = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
 
 class BadOptionError(Exception):
     """Options cannot be used; the text has a sentence for each of them."""
+
+
+class Option(NamedTuple):
+    """An option that stands for one parameter of the template, as it is written."""
+
+    flag: str
+    parameter: str
+    metavar: str
+    help: str
+    form: str = r".+"  # what a value looks like; an empty one takes back what was set
+    expects: str = ""
+
+    @property
+    def attribute(self) -> str:
+        """Where the command line keeps its value."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+
+class Number(NamedTuple):
+    """An option that stands for a parameter that is a number."""
+
+    flag: str
+    parameter: str
+    metavar: str
+    help: str
+    least: int = 1
+    most: int = 1_000_000_000
+    among: tuple[int, ...] = ()
+
+    attribute = Option.attribute
+
+
+LETTERS = "give up to 64 letters, digits, hyphens and underscores"
+A_ROLE = "a role is named arn:aws:iam::111122223333:role/NAME"
+A_POOL = "a user pool is named eu-central-1_AbCdEfGhI"
+TEXTS = (
+    Option("--role-arn", "RoleArn", "ARN", "an existing role for the function; one is made otherwise", ROLE, A_ROLE),
+    Option("--bedrock-role-arn", "BedrockRoleArn", "ARN", "a role that the reports read with", ROLE, A_ROLE),
+    Option(
+        "--api-name", "ApiName", "NAME", "name of the API; that of the function", r"\S.{0,127}", "give 1 to 128 letters"
+    ),
+    Option("--stage-name", "StageName", "NAME", "stage of the REST API (prod)", NAME, LETTERS),
+    Option("--lambda-authorizer-name", "AuthorizerName", "NAME", "name of its function", NAME, LETTERS),
+    Option(
+        "--cognito-domain",
+        "CognitoDomain",
+        "PREFIX",
+        "domain of the new user pool",
+        r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "give the prefix alone, of small letters, digits and hyphens",
+    ),
+    Option(
+        "--image-uri",
+        "ImageUri",
+        "URI",
+        "a container image in ECR, in place of a package",
+        IMAGE,
+        "give 111122223333.dkr.ecr.REGION.amazonaws.com/NAME:TAG",
+    ),
+    Option(
+        "--public-url",
+        "PublicUrl",
+        "URL",
+        "origin that clients are told, where a proxy of yours stands in front",
+        r"https://[^/\s?#]+",
+        "give https:// and a host, without a path",
+    ),
+    Option(
+        "--domain-name",
+        "DomainName",
+        "NAME",
+        "a domain name of yours for the API",
+        r"([a-z0-9-]+\.)+[a-z0-9-]+",
+        "give a host name such as mcp.example.com",
+    ),
+    Option(
+        "--certificate-arn",
+        "CertificateArn",
+        "ARN",
+        "its certificate in ACM",
+        r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[\w-]+",
+        "a certificate is named arn:aws:acm:REGION:111122223333:certificate/ID",
+    ),
+    Option(
+        "--hosted-zone-id",
+        "HostedZoneId",
+        "ID",
+        "Route 53 zone that gets the domain name",
+        r"Z[A-Z0-9]{1,31}",
+        "a zone is named Z0123456789ABCDEFGHIJ",
+    ),
+    Option(
+        "--upstream-url",
+        "UpstreamUrl",
+        "URL",
+        "an MCP server behind the gate, in place of its own tools",
+        r"https?://[^\s?#\"']+",
+        "give an http:// or https:// URL without a query",
+    ),
+    Option(
+        "--resource-path",
+        "ResourcePath",
+        "NAME",
+        "path of the MCP endpoint (mcp)",
+        r"[A-Za-z0-9._~-]+",
+        "give one segment, without a slash",
+    ),
+    Option(
+        "--prompts-bucket",
+        "PromptsBucket",
+        "NAME",
+        "bucket of the prompt library",
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "give the name of a bucket",
+    ),
+    Option(
+        "--alarm-topic-arn",
+        "AlarmTopicArn",
+        "ARN",
+        "SNS topic that alarms are told to",
+        r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w.-]+",
+        "a topic is named arn:aws:sns:REGION:111122223333:NAME",
+    ),
+    Option(
+        "--alarm-email",
+        "AlarmEmail",
+        "ADDRESS",
+        "address that alarms are told to; a mail asks to confirm it",
+        r"[^@\s]+@[^@\s]+",
+        "give an address such as ops@example.com",
+    ),
+)
+CHOICES = (
+    Option("--architecture", "Architecture", "arm64|x86_64", "processor of the function (arm64)"),
+    Option("--runtime", "Runtime", "python3.12|python3.13|python3.14", "Python of a package (python3.13)"),
+    Option("--front-door", "FrontDoor", "|".join(DOORS), "what clients reach (http-api)"),
+    Option("--api-key", "ApiKey", "offered|required", "whether a REST API refuses calls without its key (offered)"),
+    Option(
+        "--native-registration",
+        "NativeRegistration",
+        "off|authenticated|open",
+        "who may register clients at the user pool itself (off)",
+    ),
+)
+NUMBERS = (
+    Number("--memory", "MemorySize", "MB", "memory of the function (512)", 128, 10240),
+    Number("--timeout", "Timeout", "SECONDS", "time for one request (29)", 1, 900),
+    Number("--reserved-concurrency", "ReservedConcurrency", "N", "instances kept for it; -1 for none (-1)", -1),
+    Number("--requests-per-second", "RequestsPerSecond", "N", "requests a second that the API lets through (50)"),
+    Number("--burst", "Burst", "N", "requests at once that it lets through (100)"),
+    Number("--requests-per-day", "RequestsPerDay", "N", "requests a day with one API key, REST API only (100000)"),
+    Number("--authorizer-cache-seconds", "AuthorizerCacheSeconds", "N", "how long an API remembers it (0)", 0, 3600),
+    Number("--log-retention-days", "LogRetentionDays", "DAYS", "how long the log is kept (30)", among=RETENTION),
+    Number("--refusals-per-five-minutes", "RefusalsPerFiveMinutes", "N", "refusals that raise an alarm (500)"),
+)
 
 
 def name_option(parser: ArgumentParser) -> None:
@@ -37,76 +196,62 @@ def deploy_options(parser: ArgumentParser) -> None:
     say("--plan", action="store_true", help="show what would change, and change nothing")
     say("--yes", action="store_true", help="do not ask")
     say("-f", "--file", type=Path, help="settings that are packaged; bearergate.yaml if it is there")
-    say("--role-arn", metavar="ARN", help="an existing role for the function; one is made otherwise")
-    say("--bedrock-role-arn", metavar="ARN", help="a role that the reports about Bedrock read with")
-    say("--memory", type=int, default=512, metavar="MB", help="memory of the function (512)")
-    say("--timeout", type=int, default=29, metavar="SECONDS", help="time for one request (29)")
-    say("--architecture", choices=("arm64", "x86_64"), default="arm64", help="processor of the function (arm64)")
-    say("--front-door", choices=DOORS, help="what clients reach (http-api)")
+    for text in TEXTS:
+        say(text.flag, metavar=text.metavar, help=text.help)
+    for choice in CHOICES:
+        say(choice.flag, choices=choice.metavar.split("|"), help=choice.help)
+    for number in NUMBERS:
+        say(number.flag, metavar=number.metavar, help=number.help)
     say("--api-gateway", action="store_true", help="a REST API with an API key, as in the first version")
-    say("--api-name", metavar="NAME", help="name of the API; that of the function")
-    say("--stage-name", metavar="NAME", help="stage of the REST API (prod)")
-    say("--auth-method", choices=("oauth", "lambda"), default="oauth", help="lambda puts an authorizer before the gate")
-    say("--lambda-authorizer-name", metavar="NAME", help="name of its function")
+    say("--auth-method", choices=("oauth", "lambda"), help="lambda puts an authorizer before the gate (oauth)")
+    say("--streaming", action=BooleanOptionalAction, help="answers go out as they are made")
     say("--cognito-user-pool-id", metavar="ID", help="the existing user pool whose tokens are accepted")
-    say("--cognito-domain", metavar="PREFIX", help="domain of the new user pool")
     say("--cognito-client-ids", nargs="+", metavar="ID", help="clients of the existing pool that are accepted")
     say("--new-pool", action="store_true", help="make a user pool, and the gate its authorization server")
-    say("--image-uri", metavar="URI", help="a container image in ECR, in place of a package")
-    say("--domain-name", metavar="NAME", help="a domain name of yours for the API")
-    say("--certificate-arn", metavar="ARN", help="its certificate in ACM")
-    say("--streaming", action="store_true", help="answers go out as they are made")
-    say("--upstream-url", metavar="URL", help="an MCP server behind the gate, in place of its own tools")
+    say("--kept-pool", metavar="ID", help="the same with a pool that an earlier deployment made and left")
+    say("--secret-arns", nargs="+", metavar="ARN", help="secrets and parameters that the packaged settings name")
+    say("--image", action="store_true", help="build a container image with Docker, in place of a package")
     say("--bucket", metavar="NAME", help="bucket for packages; bearergate-packages-ACCOUNT-REGION otherwise")
 
 
 def parameters(said: Namespace) -> dict[str, str]:
-    """The parameters of the template that options stand for.
+    """The parameters of the template that options state; an empty value takes back what was set.
 
     Raises:
-        BadOptionError: with every problem there is.
+        BadOptionError: with every problem of an option by itself.
     """
     if problems := list(problems_of(said)):
         raise BadOptionError("\n".join(problems))
-    made = {
-        "FunctionName": said.function_name,
-        "Architecture": said.architecture,
-        "MemorySize": str(said.memory),
-        "Timeout": str(said.timeout),
-        "FrontDoor": door(said),
-        "ApiName": said.api_name or said.function_name,
-        "Authorizer": "on" if said.auth_method == "lambda" else "off",
-        "Streaming": "on" if said.streaming else "off",
-        "UserPool": pool(said),
-        "StageName": said.stage_name,
-        "RoleArn": said.role_arn,
-        "BedrockRoleArn": said.bedrock_role_arn,
-        "ImageUri": said.image_uri,
-        "AuthorizerName": said.lambda_authorizer_name,
-        "CognitoUserPoolId": said.cognito_user_pool_id,
-        "CognitoDomain": said.cognito_domain,
-        "CognitoClientIds": ",".join(client_ids(said)),
-        "DomainName": said.domain_name,
-        "CertificateArn": said.certificate_arn,
-        "UpstreamUrl": said.upstream_url,
-    }
-    return {key: value for key, value in made.items() if value}
+    made: dict[str, str | None] = {"FunctionName": said.function_name}
+    made |= {option.parameter: getattr(said, option.attribute) for option in (*TEXTS, *CHOICES, *NUMBERS)}
+    if said.api_gateway:
+        made["FrontDoor"] = "rest-api"
+    if said.auth_method is not None:
+        made["Authorizer"] = "on" if said.auth_method == "lambda" else "off"
+    if said.streaming is not None:
+        made["Streaming"] = "on" if said.streaming else "off"
+    if said.cognito_client_ids is not None:
+        made["CognitoClientIds"] = ",".join(separated(said.cognito_client_ids))
+    if said.secret_arns is not None:
+        made["SecretArns"] = ",".join(separated(said.secret_arns))
+    return {key: value for key, value in (made | pool(said)).items() if value is not None}
 
 
-def door(said: Namespace) -> str:
-    """The front door that options choose."""
-    chosen: str = said.front_door or ("rest-api" if said.api_gateway else "http-api")
-    return chosen
+def pool(said: Namespace) -> dict[str, str | None]:
+    """Where principals come from; nothing where no option says so."""
+    if said.new_pool:
+        return {"UserPool": "new", "CognitoUserPoolId": ""}
+    if said.kept_pool:
+        return {"UserPool": "kept", "CognitoUserPoolId": said.kept_pool}
+    if said.cognito_user_pool_id is None:
+        return {}
+    kind = "existing" if said.cognito_user_pool_id else "settings"
+    return {"UserPool": kind, "CognitoUserPoolId": said.cognito_user_pool_id}
 
 
-def pool(said: Namespace) -> str:
-    """Where principals come from."""
-    return "new" if said.new_pool else "existing" if said.cognito_user_pool_id else "settings"
-
-
-def client_ids(said: Namespace) -> list[str]:
-    """The clients, written with commas or blanks."""
-    return " ".join(said.cognito_client_ids or ()).replace(",", " ").split()
+def separated(words: list[str]) -> list[str]:
+    """Words that are written with commas or blanks."""
+    return " ".join(words).replace(",", " ").split()
 
 
 def settings_file(said: Namespace) -> Path | None:
@@ -116,16 +261,21 @@ def settings_file(said: Namespace) -> Path | None:
 
 
 def problems_of(said: Namespace) -> Iterator[str]:
-    """A sentence for each option that cannot be used."""
+    """A sentence for each option that cannot be used, whatever is deployed."""
     yield from name_problems(said.function_name)
-    if not 128 <= said.memory <= 10240:
-        yield f"--memory {said.memory}: give 128 to 10240 MB"
-    longest = 900 if said.streaming else 30 if door(said) == "http-api" else 29 if door(said) == "rest-api" else 900
-    if not 1 <= said.timeout <= longest:
-        yield f"--timeout {said.timeout}: give 1 to {longest} seconds; the {door(said)} waits no longer"
-    yield from malformed(said)
-    yield from door_problems(said)
-    yield from pool_problems(said)
+    for option in TEXTS:
+        value = getattr(said, option.attribute)
+        if value and not re.fullmatch(option.form, value):
+            yield f"{option.flag} {value}: {option.expects}"
+    for number in NUMBERS:
+        yield from number_problems(number, getattr(said, number.attribute))
+    for flag, named in (("--cognito-user-pool-id", said.cognito_user_pool_id), ("--kept-pool", said.kept_pool)):
+        if named and not re.fullmatch(POOL, named):
+            yield f"{flag} {named}: {A_POOL}"
+    for arn in separated(said.secret_arns or []):
+        if not re.fullmatch(r"arn:aws[a-z-]*:(secretsmanager|ssm):[a-z0-9-]+:\d{12}:(secret:|parameter/)\S+", arn):
+            yield f"--secret-arns {arn}: give ARNs of Secrets Manager or of the Parameter Store"
+    yield from contradictions(said)
 
 
 def name_problems(name: str) -> Iterator[str]:
@@ -134,49 +284,25 @@ def name_problems(name: str) -> Iterator[str]:
         yield f"--function-name {name}: give up to 40 letters, digits and hyphens, a letter first"
 
 
-def malformed(said: Namespace) -> Iterator[str]:
-    """Options that do not look like what they are to name."""
-    for option, value in (("--role-arn", said.role_arn), ("--bedrock-role-arn", said.bedrock_role_arn)):
-        if value and not ROLE.fullmatch(value):
-            yield f"{option} {value}: a role is named arn:aws:iam::111122223333:role/NAME"
-    if said.image_uri and not IMAGE.fullmatch(said.image_uri):
-        yield f"--image-uri {said.image_uri}: give 111122223333.dkr.ecr.REGION.amazonaws.com/NAME:TAG"
-    if said.cognito_user_pool_id and not POOL.fullmatch(said.cognito_user_pool_id):
-        yield f"--cognito-user-pool-id {said.cognito_user_pool_id}: a user pool is named eu-central-1_AbCdEfGhI"
-    if said.cognito_domain and not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", said.cognito_domain):
-        yield f"--cognito-domain {said.cognito_domain}: give the prefix alone, of small letters, digits and hyphens"
-    for option, value in (("--stage-name", said.stage_name), ("--lambda-authorizer-name", said.lambda_authorizer_name)):
-        if value and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", value):
-            yield f"{option} {value}: give up to 64 letters, digits, hyphens and underscores"
-    if said.upstream_url and not re.fullmatch(r"https?://[^\s?#\"']+", said.upstream_url):
-        yield f"--upstream-url {said.upstream_url}: give an http:// or https:// URL without a query"
+def number_problems(number: Number, value: str | None) -> Iterator[str]:
+    """What is wrong with a number."""
+    if value is None:
+        return
+    meant = int(value) if re.fullmatch(r"-?\d{1,12}", value) else None
+    if number.among and meant not in number.among:
+        yield f"{number.flag} {value}: give one of {', '.join(map(str, number.among))}"
+    elif not number.among and (meant is None or not number.least <= meant <= number.most):
+        unit = {"MB": " MB", "SECONDS": " seconds"}.get(number.metavar, "")
+        yield f"{number.flag} {value}: give {number.least} to {number.most}{unit}"
 
 
-def door_problems(said: Namespace) -> Iterator[str]:
-    """Options that the front door does not have."""
+def contradictions(said: Namespace) -> Iterator[str]:
+    """Options of which only one can be meant."""
     if said.api_gateway and said.front_door not in (None, "rest-api"):
         yield f"--api-gateway means --front-door rest-api, not {said.front_door}: leave one of them out"
-    if door(said) == "function-url" and said.auth_method == "lambda":
-        yield "--auth-method lambda: a function URL has no Lambda authorizer; choose --front-door http-api or rest-api"
-    if door(said) == "function-url" and said.domain_name:
-        yield "--domain-name: a function URL takes none; choose --front-door http-api or rest-api"
-    if door(said) == "http-api" and said.streaming:
-        yield "--streaming: an HTTP API does not stream; choose --front-door rest-api or function-url"
-    if said.stage_name and door(said) != "rest-api":
-        yield "--stage-name: only a REST API has a stage with a name; add --front-door rest-api"
-    if said.lambda_authorizer_name and said.auth_method != "lambda":
-        yield "--lambda-authorizer-name: there is no authorizer; add --auth-method lambda"
-    if bool(said.domain_name) != bool(said.certificate_arn):
-        yield "--domain-name and --certificate-arn go together: give both"
-
-
-def pool_problems(said: Namespace) -> Iterator[str]:
-    """What is wrong with where principals come from."""
-    if said.new_pool and said.cognito_user_pool_id:
-        yield "--new-pool and --cognito-user-pool-id: choose one of them"
-    if said.new_pool and not said.cognito_domain:
-        yield "--new-pool: add --cognito-domain, a prefix that nobody else has in the region"
-    if client_ids(said) and not said.cognito_user_pool_id:
-        yield "--cognito-client-ids: add --cognito-user-pool-id, the pool they belong to"
-    if pool(said) == "settings" and settings_file(said) is None and not said.image_uri:
-        yield "Nothing says whose tokens are accepted: give --cognito-user-pool-id, --new-pool, or a bearergate.yaml"
+    pools = {"--new-pool": said.new_pool, "--kept-pool": said.kept_pool}
+    named = [flag for flag, given in (pools | {"--cognito-user-pool-id": said.cognito_user_pool_id}).items() if given]
+    if len(named) > 1:
+        yield f"{' and '.join(named)}: choose one of them"
+    if said.image and said.image_uri:
+        yield "--image and --image-uri: choose one of them"

@@ -27,12 +27,15 @@ def line(change: dict[str, Any]) -> str:
     """One change: what, of which kind, and what that means."""
     what = f"  {VERBS.get(change['Action'], change['Action']):13} {change['LogicalResourceId']}"
     said = f"{what} ({change['ResourceType'].removeprefix('AWS::').replace('::', ' ')})"
+    stays = "Retain" in change.get("PolicyAction", "")
     if change.get("Replacement") == "True":
-        said += ": is made anew, and the old one removed"
+        said += ": is made anew" if stays else ": is made anew, and the old one removed"
     elif change.get("Replacement") == "Conditional":
         said += ": may be made anew"
     elif change["Action"] == "Modify" and change.get("Scope"):
         said += f": its {', '.join(scope.lower() for scope in change['Scope'])}"
-    if change["ResourceType"] in PRECIOUS and interrupts(change):
+    if stays:
+        said += " - what was there stays, and is no longer part of this stack"
+    elif change["ResourceType"] in PRECIOUS and interrupts(change):
         said += " - THE PEOPLE IN IT WOULD BE LOST"
     return said

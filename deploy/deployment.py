@@ -5,144 +5,184 @@ from __future__ import annotations
 import hashlib
 import json
 from argparse import Namespace
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
-from deploy.aws_access import Aws, AwsRefusedError, refused
+from deploy import image
+from deploy.aws_access import Aws, refused
 from deploy.aws_options import BadOptionError, settings_file
 from deploy.change_set import in_words
 from deploy.function_settings import judge
-from deploy.package import Package, Runtime, package
+from deploy.key_snapshot import snapshots
+from deploy.package import Package, Runtime, program
+from deploy.packaged_files import Take, external_id, packaged_files
+from deploy.parameters import TEMPLATE, Parameters, place_problems, problems_of
+from deploy.payload import Image, Payload, Zip
+from deploy.pools import Pools, pool_of
+from deploy.repository import Repository
 from deploy.stack import ChangeSet, Stack
-from deploy.summary import summary
+from deploy.summary import server_url, summary
 
-TEMPLATE = Path(__file__).with_name("template.yaml")
 STAGED = ("FrontDoor", "Streaming", "Authorizer", "ApiKey", "ResourcePath", "PublicUrl", "DomainName")
 
 
 class Deployment:
     """What is to be deployed, and where."""
 
-    def __init__(self, aws: Aws, said: Namespace, parameters: dict[str, str], agreed: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        said: Namespace,
+        chosen: dict[str, str],
+        agreed: Callable[[str], bool],
+        *,
+        make: Callable[[Runtime], Package] = program,
+        take: Take = snapshots,
+    ) -> None:
+        self._make = make
+        self._take = take
         self._aws = aws
         self._said = said
-        self._parameters = parameters
+        self._chosen = chosen
         self._agreed = agreed
         self._stack = Stack(aws.client("cloudformation"), said.function_name)
-        self._package: Package | None = None
+        self._parameters = Parameters(chosen, {})
+        self._payload = Payload()
+        self._notes: list[str] = []
 
     def run(self) -> None:
         """Do it, printing on the way.
 
         Raises:
             AwsRefusedError: AWS refuses; nothing was changed, or what was changed is rolled back.
-            CannotPackageError: there is no package.
+            BadOptionError: options do not go together, or not with what is deployed.
+            CannotPackageError: there is no package, or no image.
             SettingsError: the function would not start with the settings.
         """
-        self.judge_settings()
         account = self._aws.account()
         status = self._stack.check()
-        self._parameters.update(self.code(account))
-        self.keep_public_url()
+        self._parameters = Parameters(self._chosen, self._stack.parameters())
+        self.judge(account)
+        pools = Pools(self._aws, self._parameters, self.outputs())
+        pools.judge()
+        self._payload = self.payload(account)
+        self.make()
+        registration = pools.change()
+        steps = [*self._payload.in_words(), *registration]
         change_set = self.prepared()
-        if change_set is None:
+        if change_set is None and not registration:
             print(f"No changes: {self._stack.name} is already what this would make it ({status}).")
-        elif not self.allowed(change_set, account):
-            return
+        elif self.allowed(change_set, steps, account):
+            self.change(change_set)
         else:
-            self.upload()
-            self.apply(change_set)
-            self.tell_function_its_url()
+            return
         if not self._said.plan:
             print("\n".join(summary(self._parameters, self._stack.outputs(), self.api_key())))
 
-    def judge_settings(self) -> None:
-        """End here if the function would not start; a public URL that the settings name is what clients are told."""
-        if self._said.image_uri and settings_file(self._said) is None and "CognitoUserPoolId" not in self._parameters:
+    def judge(self, account: str) -> None:
+        """End here if options do not go together, or the function would not start.
+
+        A public URL that the settings name is what clients are told.
+        """
+        parameters, file = self._parameters, settings_file(self._said)
+        of_image = bool(parameters["ImageUri"]) and not self._said.image
+        problems = list(problems_of(parameters, has_settings=file is not None, has_image=of_image))
+        problems += place_problems(parameters, account, self._aws.region)
+        if problems:
+            raise BadOptionError("\n".join(problems))
+        if of_image and file is None and not parameters["CognitoUserPoolId"]:
             return  # the settings are in the image, and nobody here knows them
-        named = judge(settings_file(self._said), self._parameters)
-        if named and "DomainName" not in self._parameters:
-            self._parameters["PublicUrl"] = named
-
-    def code(self, account: str) -> dict[str, str]:
-        """The parameters that say where the code is; the package is made for that, and not yet uploaded."""
-        if self._said.image_uri:
-            return {}
-        runtime = Runtime(self._said.architecture)
-        print(f"Packaging for Python 3.{runtime.minor} on {runtime.architecture} ...", flush=True)
-        self._package = package(runtime, settings_file(self._said), bedrock_settings(self._said))
-        bucket = self._said.bucket or f"bearergate-packages-{account}-{self._aws.region}"
-        self.check_bucket(bucket)
-        print(f"  {len(self._package.content) / 1e6:.1f} MB, SHA-256 {self._package.digest[:16]}")
-        return {"CodeBucket": bucket, "CodeKey": f"bearergate/{self._package.digest}.zip"}
-
-    def check_bucket(self, bucket: str) -> bool:
-        """Whether a bucket is there; it must be ours, and in the region of the function."""
-        from botocore.exceptions import ClientError
-
-        with refused():
-            try:
-                head = self._aws.client("s3").head_bucket(Bucket=bucket)
-            except ClientError as error:
-                code, headers = error.response["Error"]["Code"], error.response["ResponseMetadata"]["HTTPHeaders"]
-                if code == "404":
-                    return False
-                if code == "403":
-                    raise AwsRefusedError(
-                        f"The bucket {bucket} is not yours, or the credentials may not do s3:ListBucket on it"
-                    ) from None
-                if code != "301":
-                    raise
-                region = headers.get("x-amz-bucket-region", "another region")
-            else:
-                region = head["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", self._aws.region)
-        if region != self._aws.region:
-            raise AwsRefusedError(
-                f"The bucket {bucket} is in {region}, the function in {self._aws.region}: name one there with --bucket"
-            )
-        return True
+        named = judge(file, parameters)
+        if named and not parameters["DomainName"] and not parameters.states("PublicUrl"):
+            parameters["PublicUrl"] = named
+        self.keep_public_url()
 
     def keep_public_url(self) -> None:
-        """A function URL that is known already stays what the function is told."""
-        if "PublicUrl" in self._parameters:
+        """A function URL that is known is what the function is told, for as long as it is the front door."""
+        parameters, origin = self._parameters, self._stack.outputs().get("Origin", "")
+        if parameters.states("PublicUrl"):
             return
-        origin = self._stack.outputs().get("Origin", "") if self._parameters["FrontDoor"] == "function-url" else ""
-        if origin:
-            self._parameters["PublicUrl"] = origin
+        was, is_to_be = (door == "function-url" for door in (parameters.kept.get("FrontDoor"), parameters["FrontDoor"]))
+        if was and is_to_be and not parameters["PublicUrl"]:
+            parameters["PublicUrl"] = origin
+        elif was and not is_to_be and parameters["PublicUrl"] == origin:
+            parameters["PublicUrl"] = ""
+
+    def payload(self, account: str) -> Payload:
+        """What the function is to run; not made yet."""
+        parameters = self._parameters
+        if self._said.image:
+            image.check_docker()
+            name = self._said.function_name.lower()
+            repository = Repository(self._aws.client("ecr"), account, self._aws.region, name)
+            return Image(repository, parameters["Architecture"])
+        if parameters["ImageUri"]:
+            if parameters.states("ImageUri"):
+                parameters["KeysFile"] = ""  # who knows what is in it
+            else:
+                kept = f"the function keeps the image {parameters['ImageUri']}"
+                self._notes.append(f"{kept}; --image builds another, --image-uri '' goes back to a package")
+            return Payload()
+        named = self._said.bucket or parameters["CodeBucket"]
+        bucket = named or f"bearergate-packages-{account}-{self._aws.region}"
+        runtime = Runtime(parameters["Architecture"], int(parameters["Runtime"].partition(".")[2]))
+        return Zip(self._aws, bucket, runtime, self._make)
+
+    def make(self) -> None:
+        """Make what the function is to run, with the keys of issuers as they are now."""
+        if not isinstance(self._payload, Zip | Image):
+            return
+        pool = pool_of(self._parameters, self.outputs())
+        packaged = packaged_files(self._said, self._parameters, self._aws.region, pool, self._take)
+        self._payload.make(packaged)
+        self._parameters["KeysFile"] = packaged.keys_file
+        for name, value in self._payload.parameters().items():
+            self._parameters[name] = value
+        self._notes += packaged.notes
+
+    def outputs(self) -> dict[str, str]:
+        """What the stack says of itself; a pool that it had before is not the new one that is to be made."""
+        outputs = self._stack.outputs()
+        if self._stack.parameters().get("UserPool") != self._parameters["UserPool"]:
+            outputs.pop("UserPoolId", None)
+        return outputs
 
     def prepared(self) -> ChangeSet | None:
         """The change, prepared at AWS."""
-        return self._stack.prepare(template(self._parameters), self._parameters)
+        return self._stack.prepare(template(self._parameters), self._parameters.sent())
 
-    def allowed(self, change_set: ChangeSet, account: str) -> bool:
+    def allowed(self, change_set: ChangeSet | None, steps: list[str], account: str) -> bool:
         """Show a change and ask; one that is not wanted is taken back."""
         print(f"In account {account}, {self._aws.region}, the stack {self._stack.name} would")
-        print("\n".join(in_words(change_set)))
-        if self._package is not None:
-            print(f"  upload        the package to {self._parameters['CodeBucket']}, which is made if it is not there")
-        for note in notes(self._parameters):
+        print("\n".join([*(in_words(change_set) if change_set else ()), *steps]))
+        for note in (*self._notes, *notes(self._parameters)):
             print(f"Note: {note}")
         wanted = False
         try:
             wanted = not self._said.plan and self._agreed("Apply this?")
         finally:
-            if not wanted:
+            if change_set and not wanted:
                 self._stack.forget(change_set)
         if not wanted:
             print("Nothing was changed.")
         return wanted
 
-    def upload(self) -> None:
-        """Put the package where the template says it is."""
-        if self._package is None:
-            return
-        bucket, client = self._parameters["CodeBucket"], self._aws.client("s3")
-        with refused():
-            if not self.check_bucket(bucket):
-                there: dict[str, Any] = {"CreateBucketConfiguration": {"LocationConstraint": self._aws.region}}
-                client.create_bucket(Bucket=bucket, **({} if self._aws.region == "us-east-1" else there))
-            client.put_object(Bucket=bucket, Key=self._parameters["CodeKey"], Body=self._package.content)
+    def change(self, change_set: ChangeSet | None) -> None:
+        """Do what was agreed to."""
+        if change_set is not None:
+            self.bring(change_set)
+            self.tell_what_is_known_now()
+        outputs = self.outputs()
+        if Pools(self._aws, self._parameters, outputs).register(server_url(outputs)):
+            print("  registration of clients is set at the user pool")
+
+    def bring(self, change_set: ChangeSet) -> None:
+        """Upload and apply; a change that cannot be uploaded for is taken back."""
+        try:
+            self._payload.upload()
+        except BaseException:
+            self._stack.forget(change_set)
+            raise
+        self.apply(change_set)
 
     def apply(self, change_set: ChangeSet) -> None:
         """Apply a change, each event on its line with how far it is."""
@@ -152,15 +192,22 @@ class Deployment:
             done = min(done + ready, whole)
             print(f"  [{done}/{whole}] {event.status.lower():20} {event.resource} {event.reason}".rstrip(), flush=True)
 
-    def tell_function_its_url(self) -> None:
-        """A function URL is known only now; the function is told in a second change."""
-        if self._parameters["FrontDoor"] != "function-url" or "PublicUrl" in self._parameters:
-            return
-        self.keep_public_url()
-        second = self.prepared()
+    def tell_what_is_known_now(self) -> None:
+        """A function URL, and a new pool's keys, are known only now; the function is told in a second change."""
+        url = self._parameters["FrontDoor"] == "function-url" and not self._parameters["PublicUrl"]
+        keys = self._parameters["UserPool"] == "new" and not self._parameters["KeysFile"]
+        outputs = self._stack.outputs()
+        if url:
+            self._parameters["PublicUrl"] = outputs["Origin"]
+        if keys:
+            self._notes.clear()
+            self.make()
+            for note in self._notes:
+                print(f"Note: {note}")
+        second = self.prepared() if url or self._parameters["KeysFile"] else None
         if second is not None:
-            print("The function URL is known now; telling the function:")
-            self.apply(second)
+            print("The function URL or the keys of the pool are known only now; telling the function:")
+            self.bring(second)
 
     def api_key(self) -> str:
         """The value of the REST API's key; "" where there is none."""
@@ -175,46 +222,27 @@ class Deployment:
 def template(parameters: Mapping[str, str]) -> str:
     """The template. A deployment of a REST API never changes, so one of another name is made when the API does."""
     text = TEMPLATE.read_text("utf-8")
-    staged = [text, *(parameters.get(name, "") for name in STAGED)]
+    staged = [text, *(parameters[name] for name in STAGED)]
     digest = hashlib.sha256(json.dumps(staged).encode()).hexdigest()[:8]
     return text.replace("RestDeployment", f"RestDeployment{digest}")
 
 
-def bedrock_settings(said: Namespace) -> dict[str, bytes]:
-    """The settings of the reports about Bedrock that name a role, which were packaged otherwise."""
-    beside = Path("bedrock.yaml")
-    if not said.bedrock_role_arn:
-        return {beside.name: beside.read_bytes()} if beside.exists() else {}
-    if beside.exists():
-        raise BadOptionError("--bedrock-role-arn: bedrock.yaml names roles already; leave one of them out")
-    account = said.bedrock_role_arn.split(":")[4]
-    entry = {
-        "id": account,
-        "groups": ["*"],
-        "role": said.bedrock_role_arn,
-        "external_id": external_id(said.function_name),
-    }
-    return {beside.name: json.dumps({"accounts": [entry]}).encode()}
-
-
-def external_id(function: str) -> str:
-    """What the role of the reports about Bedrock is to ask for, so that nobody else uses it through the function."""
-    return f"bearergate-{function}"
-
-
-def notes(parameters: Mapping[str, str]) -> list[str]:
+def notes(parameters: Mapping[str, str]) -> Iterator[str]:
     """What whoever is asked should know."""
-    found = []
-    if parameters["FrontDoor"] == "rest-api" and "DomainName" not in parameters:
-        found.append(
-            f"a REST API without --domain-name answers below /{parameters.get('StageName', 'prod')}, where clients "
+    url = parameters["PublicUrl"]
+    if parameters["FrontDoor"] == "rest-api" and not parameters["DomainName"] and not url:
+        yield (
+            f"a REST API without --domain-name answers below /{parameters['StageName']}, where clients "
             "do not find its metadata; use http-api, or a domain name of yours"
         )
-    if "PublicUrl" in parameters:
-        found.append(f"clients are told {parameters['PublicUrl']}, which is to lead to this front door")
-    if parameters["FrontDoor"] == "function-url" and "PublicUrl" not in parameters:
-        found.append("the function URL is known only when it is there; a second change then tells the function")
-    if "BedrockRoleArn" in parameters:
+    if url:
+        yield f"clients are told {url}, which is to lead to this front door"
+    elif parameters["FrontDoor"] == "function-url":
+        yield "the function URL is known only when it is there; a second change then tells the function"
+    if parameters["BedrockRoleArn"]:
         asked = external_id(parameters["FunctionName"])
-        found.append(f"{parameters['BedrockRoleArn']} is to trust the function's role with sts:ExternalId {asked}")
-    return found
+        yield f"{parameters['BedrockRoleArn']} is to trust the function's role with sts:ExternalId {asked}"
+    if parameters["NativeRegistration"] == "open":
+        yield "anybody may register clients at the user pool; each counts against its quota of 1,000"
+    if parameters["AlarmEmail"]:
+        yield f"{parameters['AlarmEmail']} gets a mail that asks to confirm the alarms, and none before that"

@@ -22,7 +22,7 @@ def judge(file: Path | None, parameters: Mapping[str, str]) -> str:
     values, problems = values_of(file, environment(parameters)) if file else no_file(parameters)
     named = str(values.get("public_url", ""))
     values["public_url"] = UNKNOWN
-    if parameters["UserPool"] != "new":
+    if parameters["UserPool"] not in ("new", "kept"):
         try:
             parse(without_files(values), problems)
         except SettingsError as error:
@@ -45,10 +45,10 @@ def no_file(parameters: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
 
 def environment(parameters: Mapping[str, str]) -> dict[str, str]:
     """The variables about an existing pool that the template sets."""
-    pool = parameters.get("CognitoUserPoolId", "")
-    if not pool:
+    pool = parameters["CognitoUserPoolId"]
+    if parameters["UserPool"] != "existing":
         return {}
-    clients = parameters.get("CognitoClientIds", "")
+    clients = parameters["CognitoClientIds"]
     return {"COGNITO_REGION": pool.partition("_")[0], "COGNITO_USER_POOL_ID": pool} | (
         {"COGNITO_ALLOWED_CLIENT_IDS": clients} if clients else {}
     )

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,17 @@ class Runtime:
 class Package:
     """A finished package."""
 
-    content: bytes
+    content: bytes = field(repr=False)
 
     @property
     def digest(self) -> str:
         """SHA-256 of it, hexadecimal: its name where it is kept."""
         return hashlib.sha256(self.content).hexdigest()
+
+    def holding(self, files: Mapping[str, bytes]) -> Package:
+        """The same with further files, or others in their place; the same bytes as if they had always been there."""
+        with zipfile.ZipFile(io.BytesIO(self.content)) as archive:
+            return Package(written({name: archive.read(name) for name in archive.namelist()} | dict(files)))
 
 
 def package(runtime: Runtime, settings: Path | None, added: Mapping[str, bytes] | None = None) -> Package:
@@ -65,23 +70,36 @@ def package(runtime: Runtime, settings: Path | None, added: Mapping[str, bytes] 
     Raises:
         CannotPackageError: pip fails, a file is not there, or the package becomes too large.
     """
-    files = dict(settings_files(settings)) | {"streaming": wrapper(runtime)} | dict(added or {})
+    return small_enough(program(runtime).holding({**dict(settings_files(settings)), **(added or {})}))
+
+
+def program(runtime: Runtime) -> Package:
+    """The gate and its tools, without any settings.
+
+    Raises:
+        CannotPackageError: pip fails.
+    """
     with tempfile.TemporaryDirectory(prefix="bearergate-") as folder:
         target = Path(folder) / "package"
         install(wheel(Path(folder) / "wheel"), target, runtime)
         trim(target)
         if compiles_for(runtime):
             byte_compile(target)
-        content = zipped(target, files)
-    if len(content) > MAX_ZIP:
-        raise CannotPackageError(f"The package has {len(content):,} bytes, more than {MAX_ZIP:,}: package less with it")
-    return Package(content)
+        return Package(zipped(target, {"streaming": wrapper(runtime)}))
 
 
-def wheel(folder: Path) -> Path:
+def small_enough(made: Package) -> Package:
+    """The package, if it is as small as it is to be; raises `CannotPackageError`."""
+    if len(made.content) > MAX_ZIP:
+        size = f"{len(made.content):,} bytes, more than {MAX_ZIP:,}"
+        raise CannotPackageError(f"The package has {size}: package less with it")
+    return made
+
+
+def wheel(folder: Path, installed: Distribution | None = None) -> Path:
     """The project's own wheel: built from the source it runs from, or put together from what is installed."""
     folder.mkdir()
-    own = distribution("bearergate")
+    own = installed or distribution("bearergate")
     source = source_of(own)
     if source is None:
         return installed_wheel(own, folder)
@@ -100,10 +118,8 @@ def source_of(own: Distribution) -> Path | None:
 def installed_wheel(own: Distribution, folder: Path) -> Path:
     """A wheel of the files that were installed from one."""
     made = folder / f"bearergate-{own.version}-py3-none-any.whl"
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in own.files or ():
-            if ".." not in file.parts and "__pycache__" not in file.parts and file.name != "direct_url.json":
-                archive.write(str(file.locate()), file.as_posix())
+    ours = (file for file in own.files or () if not {"..", "__pycache__", "direct_url.json"} & {*file.parts})
+    made.write_bytes(written({file.as_posix(): file.read_binary() for file in ours}))
     return made
 
 
@@ -123,12 +139,16 @@ def pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - no shell
-    if done.returncode == 0:
-        return
-    if "No module named pip" in done.stderr:
-        raise CannotPackageError("Packaging needs pip: python -m ensurepip")
-    said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
-    raise CannotPackageError(f"pip could not get what the function needs: {' '.join(said)}")
+    if done.returncode:
+        raise CannotPackageError(complaint(done.stderr))
+
+
+def complaint(said: str) -> str:
+    """What it means that pip fails."""
+    if "No module named pip" in said:
+        return "Packaging needs pip: python -m ensurepip"
+    lines = [line for line in said.splitlines() if line.startswith("ERROR")] or said.splitlines()[-1:]
+    return f"pip could not get what the function needs: {' '.join(lines)}"
 
 
 def trim(target: Path) -> None:
@@ -166,15 +186,20 @@ def byte_compile(target: Path) -> None:
 
 def zipped(target: Path, added: Mapping[str, bytes]) -> bytes:
     """The files of a folder and those added, in the order of their names, each with the same time and rights."""
-    names = {file.relative_to(target).as_posix(): file for file in target.rglob("*") if file.is_file()}
+    found = (file for file in target.rglob("*") if file.is_file())
+    return written({file.relative_to(target).as_posix(): file.read_bytes() for file in found} | dict(added))
+
+
+def written(files: Mapping[str, bytes]) -> bytes:
+    """A zip of files, whose bytes depend on nothing else."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in sorted({*names, *added}):
+        for name in sorted(files):
             entry = zipfile.ZipInfo(name, TOLD_APART)
             entry.create_system = 3  # Unix, wherever it was made
             entry.external_attr = (0o100755 if name == "streaming" else 0o100644) << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, added[name] if name in added else names[name].read_bytes())
+            archive.writestr(entry, files[name])
     return stream.getvalue()
 
 

@@ -9,14 +9,14 @@ from deploy.aws_access import refused
 
 def kept_in_words(pool: str, *, delete: bool) -> str:
     """What happens to the user pool; packages stay in any case."""
-    packages = "The packages in the bucket stay."
+    packages = "Packages in the bucket and images in ECR stay."
     if not pool:
         return f"{packages} No user pool was made here; one that existed before is not touched."
     if delete:
         return f"{packages} The user pool {pool} IS DELETED, with everybody in it; that cannot be undone."
     return (
-        f"{packages} The user pool {pool} stays, with everybody in it, its domain and its client; "
-        "add --delete-user-pools to delete it too."
+        f"{packages} The user pool {pool} stays, with everybody in it and its domain; add --delete-user-pools to "
+        f"delete it too. A later deployment uses it again with --kept-pool {pool}."
     )
 
 

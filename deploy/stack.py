@@ -7,7 +7,7 @@ stands for a new one, so that a look changes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,6 +71,12 @@ class Stack:
         listed = self.description().get("Outputs", [])
         return {output["OutputKey"]: output["OutputValue"] for output in listed}
 
+    def parameters(self) -> dict[str, str]:
+        """What its parameters are; empty where there is no stack yet."""
+        found = self.description()
+        listed = [] if found.get("StackStatus", "") in NEW else found.get("Parameters", [])
+        return {parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in listed}
+
     def check(self) -> str:
         """The status of a stack that can be changed, or made.
 
@@ -93,8 +99,11 @@ class Stack:
             )
         return status
 
-    def prepare(self, template: str, parameters: Mapping[str, str]) -> ChangeSet | None:
-        """The change that makes the stack what a template and parameters say; none where it is that already."""
+    def prepare(self, template: str, parameters: Sequence[Mapping[str, object]]) -> ChangeSet | None:
+        """The change that makes the stack what a template and parameters say; none where it is that already.
+
+        Parameters are written as CloudFormation takes them.
+        """
         creates = self.check() in NEW
         name = f"bearergate-{time.time_ns():x}"
         with refused():
@@ -104,7 +113,7 @@ class Stack:
                 ChangeSetType="CREATE" if creates else "UPDATE",
                 TemplateBody=template,
                 Capabilities=["CAPABILITY_IAM"],
-                Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+                Parameters=parameters,
             )
             described = self._wait_for(made["Id"])
         if described["Status"] == "FAILED":
@@ -171,8 +180,6 @@ class Stack:
             raise AwsRefusedError(f"{first.resource} failed: {first.reason} The stack is now {status}")
 
     def _event_ids(self) -> set[str]:
-        if not self.status():
-            return set()
         return {event["EventId"] for event in self._pages(self.name)}
 
     def _new_events(self, stack: str, seen: set[str]) -> list[Event]:

@@ -1,24 +1,35 @@
 """A CloudFormation of ours on loopback, in the query protocol that boto3 speaks, which refuses as AWS does.
 
-It answers for STS, S3, Logs, API Gateway and Cognito too, as far as the deploy command asks them.
+It answers for STS, S3, Logs, API Gateway, Cognito and ECR too, as far as the deploy command asks them.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import io
 import json
+import os
 import re
+import sys
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
+from deploy.cli import main
+
 REGION = "eu-central-1"
 ACCOUNT = "111122223333"
+POOL = "eu-central-1_AbCdEfGhI"
+REGISTRY_PASSWORD = "of-the-registry"
+READING = ("Describe", "Get", "Head", "Filter")
+PERMISSIONS = {"HeadBucket": "ListBucket", "GetApiKey": "GET"}  # where the name of the action is another
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 RESOURCE = re.compile(r"^  (\w+):.*\n    Type: (AWS::\S+)", re.MULTILINE)
 
@@ -37,7 +48,7 @@ class FakeStack:
 
     name: str
     status: str = "REVIEW_IN_PROGRESS"
-    made_from: object = None
+    made_from: tuple[str, dict[str, str]] | None = None  # template and every parameter
     outputs: dict[str, str] = field(default_factory=dict)
     events: list[dict[str, str]] = field(default_factory=list)
     sets: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -72,9 +83,17 @@ class Cloud(ThreadingHTTPServer):
         self.deleted: dict[str, FakeStack] = {}
         self.buckets: dict[str, str] = {}  # name to region
         self.objects: dict[str, bytes] = {}
+        self.pools: dict[str, dict[str, Any]] = {POOL: {"Id": POOL, "Name": "acme", "Domain": "acme-mcp"}}
+        self.pool_made = ""  # the pool that the next deployment makes
+        self.scopes: dict[str, list[str]] = {}  # of resource servers
         self.pools_deleted: list[str] = []
+        self.repositories: dict[str, set[str]] = {}  # tags
+        self.repository_texts: list[str] = []  # of lifecycle and policy
+        self.located: list[str] = []  # the region that each bucket was made in, as it was said
         self.asked: list[str] = []
+        self.permissions: set[str] = set()  # that were needed for what was asked
         self.refuses: dict[str, list[RefusedError]] = {}  # by action; each refusal once
+        self.ends: dict[str, tuple[int, RefusedError]] = {}  # after how many times an action is always refused
         self.fails: tuple[str, str] | None = None  # resource and reason
         self.outputs: dict[str, str] = {}
         self.set_statuses: list[str] = []  # of a change set that is being made, one each time it is asked for
@@ -95,11 +114,14 @@ class Cloud(ThreadingHTTPServer):
 
     def changing(self) -> list[str]:
         """What was asked that changes something."""
-        return [action for action in self.asked if not action.startswith(("Describe", "Get", "Head", "Filter"))]
+        return [action for action in self.asked if not action.startswith(READING)]
 
     def answer(self, action: str, said: dict[str, str]) -> dict[str, Any]:
         """The result of an action."""
         self.asked.append(action)
+        times, refusal = self.ends.get(action, (0, None))
+        if refusal is not None and self.asked.count(action) > times:
+            raise refusal
         if self.refuses.get(action):
             raise self.refuses[action].pop(0)
         result: dict[str, Any] = getattr(self, action)(said) or {}
@@ -121,6 +143,8 @@ class Cloud(ThreadingHTTPServer):
             stack.status = stack.next_statuses.pop(0)
         outputs = [{"OutputKey": key, "OutputValue": value} for key, value in stack.outputs.items()]
         shown = {"StackName": stack.name, "StackId": stack.id, "StackStatus": stack.status, "Outputs": outputs}
+        given = stack.made_from[1] if stack.made_from else {}
+        shown["Parameters"] = [{"ParameterKey": key, "ParameterValue": value} for key, value in given.items()]
         return {"Stacks": [shown]}
 
     def CreateChangeSet(self, said: dict[str, str]) -> dict[str, Any]:  # noqa: N802
@@ -138,14 +162,7 @@ class Cloud(ThreadingHTTPServer):
                 "ValidationError", f"Stack:{stack.id} is in {stack.status} state and can not be updated."
             )
         body = said["TemplateBody"]
-        given = {
-            value: said[key.replace("ParameterKey", "ParameterValue")]
-            for key, value in said.items()
-            if key.endswith(".ParameterKey")
-        }
-        known = set(re.findall(r"^  (\w+):\n    Type: (?:String|Number|CommaDelimitedList)", body, re.MULTILINE))
-        if unknown := given.keys() - known:
-            raise RefusedError("ValidationError", f"Parameters: [{', '.join(unknown)}] do not exist in the template")
+        given = self.given(said, stack, body)
         if "AWS::IAM::Role" in body and "CAPABILITY_IAM" not in said.values():
             raise RefusedError("InsufficientCapabilitiesException", "Requires capabilities : [CAPABILITY_IAM]")
         assert len(body.encode()) <= 51_200
@@ -157,6 +174,34 @@ class Cloud(ThreadingHTTPServer):
         change_set = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:changeSet/{said['ChangeSetName']}/1"
         stack.sets[change_set] = made
         return {"Id": change_set, "StackId": stack.id}
+
+    def given(self, said: dict[str, str], stack: FakeStack, body: str) -> dict[str, str]:
+        """Every parameter that a change would leave the stack with."""
+        declared = dict(
+            re.findall(
+                r"^  (\w+):\n    Type: (?:String|Number|CommaDelimitedList)(?:\n    Default: (.+))?$",
+                body,
+                re.MULTILINE,
+            )
+        )
+        before = stack.made_from[1] if stack.made_from else {}
+        given = {key: value.strip('"') for key, value in declared.items()}
+        for key, name in said.items():
+            if not key.endswith(".ParameterKey"):
+                continue
+            if name not in declared:
+                raise RefusedError("ValidationError", f"Parameters: [{name}] do not exist in the template")
+            if said.get(key.replace("ParameterKey", "UsePreviousValue")) != "true":
+                given[name] = said[key.replace("ParameterKey", "ParameterValue")]
+            elif name in before:
+                given[name] = before[name]
+            else:
+                raise RefusedError(
+                    "ValidationError",
+                    f"Invalid input for parameter key {name}. Cannot specify usePrevi"
+                    "ousValue as true for a parameter key not in the previous template",
+                )
+        return given
 
     def changes(self, stack: FakeStack, body: str) -> list[dict[str, Any]]:
         action = "Add" if stack.made_from is None else "Modify"
@@ -205,7 +250,8 @@ class Cloud(ThreadingHTTPServer):
             each = change["ResourceChange"]
             stack.happened(each["LogicalResourceId"], each["ResourceType"], f"{verb}_COMPLETE")
         stack.happened(stack.name, "AWS::CloudFormation::Stack", f"{verb}_COMPLETE")
-        stack.made_from, stack.status, stack.outputs = made["made_from"], f"{verb}_COMPLETE", dict(self.outputs)
+        stack.made_from, stack.status = made["made_from"], f"{verb}_COMPLETE"
+        stack.outputs = dict(self.outputs) | self.with_pool(made["made_from"][1])
 
     def DescribeStackEvents(self, said: dict[str, str]) -> dict[str, Any]:  # noqa: N802
         return {"StackEvents": list(reversed(self.found(said).events))}
@@ -219,14 +265,122 @@ class Cloud(ThreadingHTTPServer):
     def FilterLogEvents(self, _: dict[str, str]) -> dict[str, Any]:  # noqa: N802
         return {"events": [{"message": '{"decision": "refused"}\n', "timestamp": 1}]}
 
-    def DescribeUserPool(self, _: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        return {"UserPool": {"Domain": "acme-mcp"}}
+    def with_pool(self, given: dict[str, str]) -> dict[str, str]:
+        """The output about the pool, which is there from now on."""
+        if given.get("UserPool") == "kept":
+            return {"UserPoolId": given["CognitoUserPoolId"]}
+        if given.get("UserPool") != "new":
+            return {}
+        made = {"Id": self.pool_made, "Name": "bearergate", "Domain": given["CognitoDomain"]}
+        self.pools.setdefault(self.pool_made, made)
+        return {"UserPoolId": self.pool_made}
+
+    def pool(self, said: dict[str, Any]) -> dict[str, Any]:
+        if said["UserPoolId"] not in self.pools:
+            raise RefusedError("ResourceNotFoundException", f"User pool {said['UserPoolId']} does not exist.")
+        return self.pools[said["UserPoolId"]]
+
+    def DescribeUserPool(self, said: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        return {"UserPool": self.pool(said)}
+
+    def UpdateUserPool(self, said: dict[str, Any]) -> None:  # noqa: N802
+        """What is not said is reset, as Cognito does it; what cannot be changed stays."""
+        pool = self.pool(said)
+        if "UnusedAccountValidityDays" in said.get("AdminCreateUserConfig", {}):
+            raise RefusedError(
+                "InvalidParameterException", "Please use TemporaryPasswordValidityDays in PasswordPolicy"
+            )
+        stays = {key: pool[key] for key in ("Id", "Name", "Domain", "SchemaAttributes") if key in pool}
+        self.pools[said["UserPoolId"]] = stays | {key: value for key, value in said.items() if key != "UserPoolId"}
+
+    def DescribeUserPoolDomain(self, said: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        """Of a domain that somebody else has, as of one that nobody has, nothing is told."""
+        owners = [pool["Id"] for pool in self.pools.values() if pool.get("Domain") == said["Domain"]]
+        return {"DomainDescription": {"UserPoolId": owners[0], "Domain": said["Domain"]} if owners else {}}
+
+    def DescribeResourceServer(self, said: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        if said["Identifier"] not in self.scopes:
+            raise RefusedError("ResourceNotFoundException", "Resource server does not exist.")
+        named = [{"ScopeName": name, "ScopeDescription": name} for name in self.scopes[said["Identifier"]]]
+        return {"ResourceServer": {"Identifier": said["Identifier"], "Name": "mcp", "Scopes": named}}
+
+    def DescribeRepositories(self, said: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        (name,) = said["repositoryNames"]
+        if name not in self.repositories:
+            raise RefusedError("RepositoryNotFoundException", f"The repository with name '{name}' does not exist")
+        return {"repositories": [{"repositoryName": name}]}
+
+    def DescribeImages(self, said: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self.DescribeRepositories({"repositoryNames": [said["repositoryName"]]})
+        (wanted,) = said["imageIds"]
+        if wanted["imageTag"] not in self.repositories[said["repositoryName"]]:
+            raise RefusedError("ImageNotFoundException", "The image does not exist")
+        return {"imageDetails": [{"imageTags": [wanted["imageTag"]]}]}
+
+    def CreateRepository(self, said: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        self.repositories[said["repositoryName"]] = set()
+        return {"repository": {"repositoryName": said["repositoryName"]}}
+
+    def PutLifecyclePolicy(self, said: dict[str, str]) -> None:  # noqa: N802
+        self.repository_texts.append(said["lifecyclePolicyText"])
+
+    def SetRepositoryPolicy(self, said: dict[str, str]) -> None:  # noqa: N802
+        self.repository_texts.append(said["policyText"])
+
+    def GetAuthorizationToken(self, _: dict[str, str]) -> dict[str, Any]:  # noqa: N802
+        token = base64.b64encode(f"AWS:{REGISTRY_PASSWORD}".encode()).decode()
+        return {"authorizationData": [{"authorizationToken": token, "proxyEndpoint": "https://x"}]}
 
     def DeleteUserPoolDomain(self, _: dict[str, str]) -> None:  # noqa: N802
         return None
 
     def DeleteUserPool(self, said: dict[str, str]) -> None:  # noqa: N802
         self.pools_deleted.append(said["UserPoolId"])
+        del self.pools[said["UserPoolId"]]
+
+
+@contextlib.contextmanager
+def surroundings(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+    """The folder and the environment of a command, in this process."""
+    before = dict(os.environ)
+    clean = {name: value for name, value in before.items() if not name.startswith(("BEARERGATE_", "COGNITO_", "AWS_"))}
+    os.environ.clear()
+    os.environ.update({**clean, **environment})
+    try:
+        with contextlib.chdir(folder):
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Keyboard(io.StringIO):
+    """A terminal with somebody who types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def command(folder: Path, environment: Mapping[str, str], *arguments: str, typed: str = "") -> Ended:
+    """The `bearergate` command in this process, in a folder; nobody is at the keyboard unless something is typed."""
+    status, out, err, before = 0, io.StringIO(), io.StringIO(), sys.stdin
+    sys.stdin = Keyboard(typed) if typed else io.StringIO()
+    with surroundings(folder, environment), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([*arguments])
+        except SystemExit as ended:
+            status = int(str(ended.code))
+        finally:
+            sys.stdin = before
+    return Ended(status, out.getvalue(), err.getvalue())
 
 
 def xml(value: Any) -> str:
@@ -258,11 +412,17 @@ class Handler(BaseHTTPRequestHandler):
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
+    def needed(self, action: str) -> None:
+        """Note the permission that a request needs; the signature names the service."""
+        service = self.headers["Authorization"].split("/")[3]
+        self.server.permissions.add(f"{service}:{PERMISSIONS.get(action, action)}")
+
     def do_POST(self) -> None:
         body = self.body()
         target = self.headers.get("X-Amz-Target", "")
         said = json.loads(body) if target else dict(parse_qsl(body.decode(), keep_blank_values=True))
         action = target.rpartition(".")[2] or said["Action"]
+        self.needed(action)
         try:
             result = self.server.answer(action, said)
         except RefusedError as refusal:
@@ -282,8 +442,17 @@ class Handler(BaseHTTPRequestHandler):
         error = xml({"Error": {"Type": "Sender", "Code": refusal.code, "Message": refusal.message}})
         self.answered(refusal.status, f"<ErrorResponse>{error}</ErrorResponse>".encode(), {"Content-Type": "text/xml"})
 
+    def refuse_in_xml(self, refusal: RefusedError) -> None:
+        """As S3 does it: without the frame of the query protocol."""
+        body = f"<Error>{xml({'Code': refusal.code, 'Message': refusal.message})}</Error>".encode()
+        self.answered(refusal.status, body, {"Content-Type": "application/xml"})
+
     def do_HEAD(self) -> None:
         self.server.asked.append("HeadBucket")
+        self.needed("HeadBucket")
+        if refusals := self.server.refuses.get("HeadBucket"):
+            self.answered(refusals.pop(0).status)
+            return
         bucket = self.path.strip("/").partition("?")[0]
         region = self.server.buckets.get(bucket)
         status = 404 if region is None else 403 if region == "" else 200 if region == REGION else 301
@@ -293,14 +462,20 @@ class Handler(BaseHTTPRequestHandler):
         body = self.body()
         bucket, _, key = self.path.partition("?")[0].strip("/").partition("/")
         self.server.asked.append("PutObject" if key else "CreateBucket")
+        self.needed(self.server.asked[-1])
+        if refusals := self.server.refuses.get(self.server.asked[-1]):
+            self.refuse_in_xml(refusals.pop(0))
+            return
         if key:
             self.server.objects[f"{bucket}/{key}"] = body
         else:
             self.server.buckets[bucket] = REGION
+            self.server.located += re.findall(r"<LocationConstraint>(.*?)<", body.decode()) or [""]
         self.answered(200)
 
     def do_GET(self) -> None:
         self.server.asked.append("GetApiKey")
+        self.needed("GetApiKey")
         body = json.dumps({"id": "k1", "value": "the-value-of-the-key"}).encode()
         self.answered(200, body, {"Content-Type": "application/json"})
 

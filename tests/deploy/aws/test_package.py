@@ -6,7 +6,10 @@ import io
 import platform
 import subprocess
 import sys
+import venv
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,9 @@ import yaml
 
 from deploy import package as packaging
 from deploy.package import CannotPackageError, Package, Runtime, settings_files, zipped
+from tests.deploy.laptop import ROOT
 
+HERE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 SETTINGS = {
     "public_url": "https://mcp.example.com",
     "issuers": [{"issuer": "https://issuer.example.com", "jwks_file": "keys.json"}],
@@ -33,13 +38,31 @@ def names(made: Package) -> set[str]:
     return set(zipfile.ZipFile(io.BytesIO(made.content)).namelist())
 
 
+@pytest.fixture(scope="module")
+def programs() -> dict[str, Package]:
+    """What is packaged whatever the settings are, made once for each of these tests; pip waits more than it works."""
+    wanted = {name: Runtime(name) for name in packaging.PLATFORMS}
+    wanted |= {"here": Runtime(HERE, sys.version_info.minor)}
+    with ThreadPoolExecutor(len(wanted) + 1) as at_once:
+        again = at_once.submit(packaging.package, Runtime("arm64"), None)
+        made = dict(zip(wanted, at_once.map(packaging.program, wanted.values()), strict=True))
+        return made | {"arm64 again": again.result()}
+
+
+def test_package_is_the_same_bytes_twice(programs: dict[str, Package], tmp_path: Path) -> None:
+    assert programs["arm64"].digest == programs["arm64 again"].digest
+    files = dict(settings_files(written(tmp_path, SETTINGS)))
+    made = [programs[name].holding(files) for name in ("arm64", "arm64 again")]
+    assert made[0].digest == made[1].digest != programs["arm64"].digest
+    assert made[0].holding(files).digest == made[0].digest
+    assert repr(made[0]) == "Package()", "a failing test would show twenty megabytes"
+
+
 @pytest.mark.parametrize("architecture", ["arm64", "x86_64"])
-def test_package_is_small_and_the_same_bytes_twice(tmp_path: Path, architecture: str) -> None:
-    settings = written(tmp_path, SETTINGS)
-    first, second = (packaging.package(Runtime(architecture), settings) for _ in range(2))
-    assert first.digest == second.digest
-    assert len(first.content) <= 20_000_000
-    held = names(first)
+def test_package_is_small_and_for_its_platform(programs: dict[str, Package], tmp_path: Path, architecture: str) -> None:
+    made = packaging.small_enough(programs[architecture].holding(dict(settings_files(written(tmp_path, SETTINGS)))))
+    assert len(made.content) <= 20_000_000
+    held = names(made)
     assert {"bearergate.yaml", "keys.json", "deploy/aws_lambda.py", "mangum/__init__.py", "streaming"} <= held
     machine = {"arm64": "aarch64", "x86_64": "x86_64"}[architecture]
     libraries = [name for name in held if "cpython-" in name]
@@ -98,6 +121,35 @@ def test_settings_file_that_is_not_there_ends_in_a_sentence(tmp_path: Path) -> N
         dict(settings_files(tmp_path / "none.yaml"))
 
 
+def test_package_that_becomes_too_large_is_refused() -> None:
+    with pytest.raises(CannotPackageError, match="The package has 20,000,001 bytes, more than 20,000,000"):
+        packaging.small_enough(Package(bytes(20_000_001)))
+
+
+def test_wheel_is_put_together_where_the_project_was_installed_from_one(tmp_path: Path) -> None:
+    """As `pip install bearergate` leaves it: no source to build from, and the same bytes whenever."""
+    source, installed = tmp_path / "wheel", tmp_path / "site"
+    packaging.wheel(source)
+    (built,) = source.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", str(installed), str(built)], check=True)
+    (own,) = Distribution.discover(name="bearergate", path=[str(installed)])
+    assert packaging.source_of(own) is None
+    made = [packaging.wheel(tmp_path / name, own).read_bytes() for name in ("one", "two")]
+    assert made[0] == made[1]
+    held = names(Package(made[0]))
+    assert {"deploy/template.yaml", "deploy/Dockerfile", "gateway/app.py"} <= held
+    assert not [name for name in held if "__pycache__" in name or name.startswith("../")]
+
+
+def test_pip_that_is_not_there_ends_in_a_sentence(tmp_path: Path) -> None:
+    venv.create(tmp_path, with_pip=False, symlinks=True)
+    bare = [str(tmp_path / "bin" / "python"), "-c", "from deploy import package; package.pip('list')"]
+    done = subprocess.run(bare, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert "CannotPackageError: Packaging needs pip: python -m ensurepip" in done.stderr
+    assert packaging.complaint("python: No module named pip") == "Packaging needs pip: python -m ensurepip"
+
+
 def test_what_pip_says_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(CannotPackageError, match=r"pip could not get what the function needs: .*"):
         packaging.pip("install", "--no-index", "--target", str(tmp_path), "no-such-thing-of-ours")
@@ -119,15 +171,15 @@ print(answer["statusCode"], answer["headers"]["www-authenticate"], aws_lambda.__
 """
 
 
-def test_package_starts_by_itself_from_byte_code_and_has_every_service_that_is_asked(tmp_path: Path) -> None:
+def test_package_starts_by_itself_from_byte_code_and_has_every_service_that_is_asked(
+    programs: dict[str, Package], tmp_path: Path
+) -> None:
     """Made for this machine and this Python, and run without anything that is installed here."""
-    architecture = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
     settings = tmp_path / "mine.yaml"
     settings.write_text(
         yaml.safe_dump({**SETTINGS, "issuers": [{"issuer": "https://a.example"}], "seal_keys_file": ""})
     )
-    made = packaging.package(Runtime(architecture, sys.version_info.minor), settings)
-    assert len(made.content) <= packaging.MAX_ZIP
+    made = packaging.small_enough(programs["here"].holding(dict(settings_files(settings))))
     folder = tmp_path / "task"
     with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
         archive.extractall(folder)
