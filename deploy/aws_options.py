@@ -26,6 +26,11 @@ class BadOptionError(Exception):
     """Options cannot be used; the text has a sentence for each of them."""
 
 
+def attribute_of(flag: str) -> str:
+    """Where the command line keeps the value of an option."""
+    return flag.removeprefix("--").replace("-", "_")
+
+
 class Option(NamedTuple):
     """An option that stands for one parameter of the template, as it is written."""
 
@@ -39,7 +44,7 @@ class Option(NamedTuple):
     @property
     def attribute(self) -> str:
         """Where the command line keeps its value."""
-        return self.flag.removeprefix("--").replace("-", "_")
+        return attribute_of(self.flag)
 
 
 class Number(NamedTuple):
@@ -53,7 +58,10 @@ class Number(NamedTuple):
     most: int = 1_000_000_000
     among: tuple[int, ...] = ()
 
-    attribute = Option.attribute
+    @property
+    def attribute(self) -> str:
+        """Where the command line keeps its value."""
+        return attribute_of(self.flag)
 
 
 LETTERS = "give up to 64 letters, digits, hyphens and underscores"

@@ -90,7 +90,7 @@ class Registration:
 def is_as_wanted(has: dict[str, Any], wanted: dict[str, Any]) -> bool:
     """Whether a pool has what it is to be told; the order of lists means nothing, and off is off however it is set."""
     if wanted == OFF:
-        return has.get("EnableStatus", "Disabled") == "Disabled"
+        return bool(has.get("EnableStatus", "Disabled") == "Disabled")
     return all(
         sorted(has.get(key, [])) == sorted(value) if isinstance(value, list) else has.get(key) == value
         for key, value in wanted.items()

