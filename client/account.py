@@ -7,9 +7,10 @@ import json
 import time
 from typing import Any
 
+from client.errors import NotEnded
 from client.output import Output
 from client.plain import line
-from client.server import Server
+from client.server import LoggedOut, Server
 from client.tokens import Login
 
 MAX_ID = 50  # characters of a client id or a principal: registered ones can be long, and say nothing
@@ -22,8 +23,15 @@ async def log_in(server: Server, output: Output) -> None:
 
 
 async def log_out(server: Server, output: Output) -> None:
-    """Forget the login, and revoke it."""
-    output.say("Logged out." if await server.log_out() else "There was no login.")
+    """Forget the login, and revoke it.
+
+    Raises:
+        NotEnded: it lives on somewhere.
+    """
+    ended = await server.log_out()
+    if ended and (ended.kept or (ended.untold and _is_of_use(ended.login))):
+        raise NotEnded(_remains(ended))
+    output.say("Logged out." if ended else "There was no login.")
 
 
 async def refresh(server: Server, output: Output) -> None:
@@ -76,6 +84,30 @@ def _claims(token: str) -> dict[str, Any]:
     except (IndexError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _remains(ended: LoggedOut) -> str:
+    """What is left of a login that was not ended everywhere, and for how long it is of use."""
+    login, issuer = ended.login, ended.login.issuer
+    here = f"Logged out of this program only, for the tokens stay here: {ended.kept}." if ended.kept else ""
+    if not ended.untold:
+        return f"{here} {issuer} has ended them."
+    lives = f"A copy of the access token works {_until(login)}"
+    if login.refresh_token:
+        lives += ", one of the refresh token for as long as the issuer takes it"
+    if here:
+        return f"{here} {issuer} was not told to end them: {ended.untold}. {lives}."
+    return f"Logged out here, but {issuer} was not told to end the tokens: {ended.untold}. {lives}."
+
+
+def _is_of_use(login: Login) -> bool:
+    return bool(login.refresh_token) or login.expires_at is None or login.expires_at > time.time()
+
+
+def _until(login: Login) -> str:
+    if login.expires_at is None:
+        return "until the issuer ends it"
+    return f"until it expires {_ends(login)}" if login.expires_at > time.time() else "no more, for it has expired"
 
 
 def _ends(login: Login) -> str:

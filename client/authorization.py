@@ -10,7 +10,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -20,7 +20,7 @@ from mcp.client.auth.utils import validate_authorization_response_iss
 
 from client.clients import Choice, metadata_for
 from client.demand import Demand, demand_of, scopes_to_ask
-from client.errors import ClientError, Misbehaved, NotAuthorized, Unreachable
+from client.errors import ClientError, Misbehaved, NotAuthorized, NotLoggedIn, Unreachable
 from client.exchange import current
 from client.find import Found, find
 from client.holding import Holding
@@ -30,6 +30,7 @@ from client.outbound import Outbound
 from client.plain import line
 from client.settings import Settings
 from client.tokens import Logins
+from client.vault import Closed
 
 ATTEMPTS = 3  # to satisfy a server, per request
 STEP_UPS = 2  # for the same scopes, per connection: who has them and is asked again is not helped by a third time
@@ -115,7 +116,12 @@ class Authorization(Holding):
         if used != self.token:
             return  # another request of this program was faster
         if self.settings.auth_method == "lambda":
-            raise NotAuthorized("The server refuses the token of ACCESS_TOKEN, or there is none")
+            given = self.settings.access_token
+            raise NotAuthorized(
+                "The server refuses the token of ACCESS_TOKEN"
+                if given
+                else "The server wants a token, and with the auth method lambda that is ACCESS_TOKEN, which is not set"
+            )
         if self.found is None or not demand.more_scopes:
             self.found = await self._find(demand)
         issuer = self.found.issuer.issuer
@@ -152,7 +158,8 @@ class Authorization(Holding):
             kept = self.logins.find(self.settings.url)
             if kept and kept.access_token != used and kept.issuer == self.login.issuer:
                 self.adopt(kept)  # another process was here first
-                return True
+                if kept.is_fresh(self._now()):
+                    return True
             if self.settings.client_credentials:
                 await self._authorize_machine(self.login.scope)
                 return True
@@ -167,7 +174,8 @@ class Authorization(Holding):
         if renewed:
             return True
         if self.login:  # revoked, rotated elsewhere, or too old: it will never work again (OAuth 2.1 §4.3)
-            self.logins.forget(self.settings.url, self.login)
+            with suppress(Closed):  # who finds it there tries it in vain
+                self.logins.forget(self.settings.url, self.login)
         self.adopt(None)
         return False
 
@@ -304,7 +312,7 @@ def _not_logged_in(url: str, demand: Demand) -> NotAuthorized:
     if demand.more_scopes:
         scope = shlex.quote(line(demand.scope or ""))
         return NotAuthorized(f"Your login is not enough for this: run bearergate login --scope {scope} {line(url)}")
-    return NotAuthorized(f"You are not logged in: run bearergate login {line(url)} (in the shell: auth login)")
+    return NotLoggedIn(f"You are not logged in: run bearergate login {line(url)} (in the shell: auth login)")
 
 
 def _listed(scopes: frozenset[str]) -> str:

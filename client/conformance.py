@@ -21,9 +21,10 @@ from mcp.types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
 from client.authorization import Authorization
 from client.connection import Callbacks, Connection
 from client.errors import ClientError
+from client.find import find
 from client.login import Visit, parameters
 from client.outbound import Outbound
-from client.settings import Settings
+from client.settings import LOOPBACK, Settings
 from client.tokens import Logins
 from client.vault import Memory, Vault
 
@@ -33,7 +34,12 @@ if TYPE_CHECKING:
 
 DOCUMENT = "https://conformance-test.local/client-metadata.json"  # the client id that the suite knows; never fetched
 REDIRECT = "http://localhost:3000/callback"  # nothing needs to listen there
-MACHINES = ("auth/client-credentials-basic", "auth/client-credentials-jwt", "auth/wif-jwt-bearer")
+MACHINES = (
+    "auth/client-credentials-basic",
+    "auth/client-credentials-jwt",
+    "auth/wif-jwt-bearer",
+    "auth/enterprise-managed-authorization",
+)
 SECONDS = 60  # the suite runs all its scenarios at once, so an answer can take its time
 MODERN = "2026-07-28"
 
@@ -88,6 +94,8 @@ def settings_for(url: str, context: dict[str, Any], scenario: str) -> Settings:
 
 async def scenario(url: str, name: str, revision: str, context: dict[str, Any]) -> None:
     """Connect, list the tools and call what the scenario wants called."""
+    if "idp_id_token" in context:
+        context = {**context, "valid_jwt": await identity_assertion(url, context)}
     settings = settings_for(url, context, name)
     logins = Logins(Vault([Memory()], print), settings.folder, settings.client_id)
     auth = Authorization(settings, logins, Outbound(allow_hosts=settings.permitted_hosts, timeout=SECONDS), Nobody())
@@ -100,6 +108,26 @@ async def scenario(url: str, name: str, revision: str, context: dict[str, Any]) 
         await connection.run(read_everything, repeatable=True)
     finally:
         await connection.close()
+
+
+async def identity_assertion(url: str, context: dict[str, Any]) -> str:
+    """What an enterprise's issuer gives for an ID token: an assertion for the server's own issuer (RFC 8693, SEP-990).
+
+    Elsewhere this is the business of the platform that the client runs on, which hands over the result.
+    """
+    outbound = Outbound(allow_hosts=LOOPBACK, timeout=SECONDS)
+    found = await find(url, None, outbound)
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": context["idp_id_token"],
+        "subject_token_type": "urn:ietf:params:oauth:token-type:id_token",
+        "requested_token_type": "urn:ietf:params:oauth:token-type:id-jag",
+        "audience": found.issuer.issuer,
+        "resource": found.resource,
+        "client_id": context["idp_client_id"],
+    }
+    answer = await outbound.send(httpx2.Request("POST", context["idp_token_endpoint"], data=form))
+    return str(answer.json()["access_token"])
 
 
 def calls(tools: list[Tool], context: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,8 @@ ClientError             exit
 ├── NotAuthorized       3     no token, or one that is not enough, and no way to get a better one
 ├── ToolFailed          4     the server answered: the tool failed, or it refused the request
 ├── Unreachable         5     the server or its issuer could not be asked
-└── Misbehaved          6     what the server or issuer says must not be acted upon
+├── Misbehaved          6     what the server or issuer says must not be acted upon
+└── NotEnded            7     a login was forgotten, but not everywhere
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ class NotAuthorized(ClientError):
     exit = 3
 
 
+class NotLoggedIn(NotAuthorized):
+    """The server wants a login, and there is none, or none that is good any more."""
+
+
 class ToolFailed(ClientError):
     """The server answered, and the answer is a failure."""
 
@@ -47,6 +52,12 @@ class Misbehaved(ClientError):
     """What a server or an issuer says must not be acted upon."""
 
     exit = 6
+
+
+class NotEnded(ClientError):
+    """The login is forgotten here, but lives on; the text says where, and for how long."""
+
+    exit = 7
 
 
 CANCELLED = 130  # 128 + SIGINT, as shells have it

@@ -13,7 +13,9 @@ from typing import TextIO
 from client.pager import page
 from client.plain import line, plain
 
-NARROW = 60  # columns below which a table becomes a list
+FIRST = 1 / 2  # of the width, at most, that the first column gets unfolded: it holds what is copied
+NARROW = 10  # characters of a column; where that is too much for all of them, each record becomes a list
+GAP = 3  # characters between columns
 
 
 @dataclass
@@ -26,6 +28,11 @@ class Output:
     paged: bool = False  # long answers, where a person reads them
     around: Callable[[Callable[[], None]], None] = lambda write: write()  # puts writing above a prompt
     live: str = ""  # a line that is drawn again and again
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether results appear on a terminal."""
+        return self.out.isatty()
 
     def say(self, text: str) -> None:
         """A remark, in lines, above the live one."""
@@ -48,7 +55,7 @@ class Output:
     def text(self, text: str) -> None:
         """A result as text: all of it, in a pager if it is long and somebody sits there."""
         safe = plain(text).rstrip("\n")
-        if self.paged and self.out.isatty() and _is_long(safe):
+        if self.paged and self.is_seen and _is_long(safe):
             page(safe)
         else:
             self.around(lambda: print(safe, file=self.out, flush=True))
@@ -60,7 +67,7 @@ class Output:
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
         """A result as a table, and where nobody looks, as lines with tabs between the cells."""
         cells = [[_cell(value) for value in row] for row in rows]
-        if self.out.isatty():
+        if self.is_seen:
             self.text_of_table(columns, cells, title)
         else:
             self.text("\n".join("\t".join(line(cell) for cell in row) for row in cells))
@@ -78,11 +85,15 @@ class Output:
             title=line(title) or None,
             box=box.SIMPLE,
             title_justify="left",
+            title_style=style,
             header_style=style,
-            show_header=any(columns),
         )
-        for column in columns:
-            table.add_column(Text(line(column)), overflow="fold")
+        columns, rows = _fitted(columns, rows)
+        longest = max(len(cell) for cell in [columns[0], *(row[0] for row in rows)])
+        for number, column in enumerate(columns):
+            unfolded = None if number else max(1, min(longest, int(width() * FIRST)))
+            table.add_column(Text(line(column)), overflow="fold", width=unfolded)
+        table.show_header = any(columns)
         for row in rows:
             table.add_row(*[Text(plain(cell)) for cell in row])
         with console.capture() as drawn:
@@ -97,6 +108,15 @@ class Output:
 def width() -> int:
     """Columns of the terminal."""
     return shutil.get_terminal_size((80, 24)).columns
+
+
+def _fitted(columns: Sequence[str], rows: list[list[str]]) -> tuple[Sequence[str], list[list[str]]]:
+    """The table, or where its columns would be too narrow to read, names and values of one record after the other."""
+    longest = [max(len(cell) for cell in each) for each in zip(columns, *rows, strict=True)]
+    if sum(min(each, NARROW) + GAP for each in longest) <= width():
+        return columns, rows
+    lists = [[[name, cell] for name, cell in zip(columns, row, strict=True)] for row in rows]
+    return ("", ""), [pair for each in lists for pair in [*each, ["", ""]]][:-1]
 
 
 def _is_long(text: str) -> bool:

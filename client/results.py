@@ -25,6 +25,7 @@ from client.output import Output
 from client.plain import line
 
 MAX_ROWS = 5000  # of a table; longer ones are read as JSON
+MAX_CELLS = 50_000
 
 
 def show_call(result: CallToolResult, tool: str, output: Output) -> None:
@@ -84,14 +85,29 @@ def show_structure(value: Any, output: Output) -> None:
     if _are_records(value):
         show_records(value, output)
     elif isinstance(value, dict) and value and len(value) <= MAX_ROWS:
-        output.table(("name", "value"), value.items())
+        show_members(value, output)
     else:
         output.text(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_members(value: dict[str, Any], output: Output) -> None:
+    """Names and values; where somebody looks, what has members of its own is shown in tables of its own."""
+    apart = {name: each for name, each in value.items() if output.is_seen and (_are_records(each) or _is_flat(each))}
+    if rest := {name: each for name, each in value.items() if name not in apart}:
+        output.table(("name", "value"), rest.items())
+    for name, each in apart.items():
+        if isinstance(each, dict):
+            output.table(("name", "value"), each.items(), name)
+        else:
+            show_records(each, output, name)
 
 
 def show_records(records: Sequence[dict[str, Any]], output: Output, title: str = "") -> None:
     """Records under the names of their members."""
     columns = list(dict.fromkeys(name for record in records for name in record))
+    if len(columns) * len(records) > MAX_CELLS:  # records that have little in common
+        output.text(json.dumps(records, indent=2, ensure_ascii=False))
+        return
     output.table(columns, [[record.get(name) for name in columns] for record in records], title)
 
 
@@ -114,6 +130,11 @@ def _are_records(value: Any) -> bool:
         and 0 < len(value) <= MAX_ROWS
         and all(isinstance(each, dict) and each for each in value)
     )
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether a value is an object whose members have none themselves."""
+    return isinstance(value, dict) and bool(value) and not any(isinstance(x, (dict, list)) for x in value.values())
 
 
 def _is_told(structure: Any, content: Sequence[object]) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
@@ -19,14 +21,24 @@ from client.login import Person
 from client.outbound import TIMEOUT, Outbound
 from client.settings import Settings
 from client.tokens import Login, Logins
-from client.vault import Vault
+from client.vault import Closed, Vault
 
 if TYPE_CHECKING:
     from mcp.shared.dispatcher import ProgressFnT
     from mcp.types import CallToolResult, GetPromptResult, Prompt, ReadResourceResult, Resource, ResourceTemplate, Tool
 
 MAX_PAGES = 1000  # of one list: a server that never ends would otherwise hold the shell for ever
+REFUSALS = 300  # and above: no answer of an issuer that did what it was asked
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class LoggedOut:
+    """A login that was ended; where it was not, the reason."""
+
+    login: Login
+    kept: str = ""  # why it is still on this machine
+    untold: str = ""  # why its issuer takes its tokens still
 
 
 class Server:
@@ -138,29 +150,53 @@ class Server:
             return await self.log_in()
         if login is None:
             raise NotAuthorized(f"You are not logged in: run bearergate login {self.settings.url}")
+        if not (login.refresh_token or self.settings.client_credentials):
+            raise NotAuthorized("The issuer gave nothing to renew this login with: log in again when it ends")
         if not await self.auth.renew(login.access_token):
             raise NotAuthorized("The issuer does not renew this login: log in again")
         return self._logged_in()
 
-    async def log_out(self) -> bool:
-        """Whether there was a login; it is revoked at the issuer, if that can be done, and erased here."""
-        login = self.login
-        if login is None:
-            return False
-        form = {"token": login.refresh_token or login.access_token, "client_id": login.client_id}
-        form, headers = self.auth.context.prepare_token_auth(form, {})
-        self.logins.forget(self.settings.url, login)
-        self.auth.adopt(None)
-        if login.revocation_endpoint:
-            await self._revoke(httpx2.Request("POST", login.revocation_endpoint, data=form, headers=headers))
-        return True
+    async def log_out(self) -> LoggedOut | None:
+        """How the login ended, if there was one: erased here, whatever comes after, and revoked at its issuer."""
+        if self.login is None:
+            return None
+        async with self.logins.alone(self.login):
+            login = self.logins.find(self.settings.url) or self.login  # another program may have renewed it
+            self.auth.adopt(login)
+            kept = self._erase(login)
+            try:
+                return LoggedOut(login, kept, untold=await self._revoke(login))
+            finally:
+                self.auth.adopt(None)
 
-    async def _revoke(self, request: httpx2.Request) -> None:
-        """RFC 7009; the refresh token, which takes the access tokens with it."""
+    def _erase(self, login: Login) -> str:
+        """Why a login stays on this machine, if it does."""
         try:
-            await self.outbound.send(request)
-        except ClientError:
-            return  # erased here all the same
+            self.logins.forget(self.settings.url, login)
+        except Closed as why:
+            return str(why)
+        return ""
+
+    async def _revoke(self, login: Login) -> str:
+        """Why the issuer does not end the refresh token, and the access tokens with it, if it does not (RFC 7009)."""
+        if not login.revocation_endpoint:
+            return "it names no place to tell it"
+        hint = "refresh_token" if login.refresh_token else "access_token"
+        token = login.refresh_token or login.access_token
+        form = {"token": token, "token_type_hint": hint, "client_id": login.client_id}
+        form, headers = self.auth.context.prepare_token_auth(form, {})
+        try:
+            status = await self._post(login.revocation_endpoint, form, headers)
+            if status == HTTPStatus.BAD_REQUEST and "client_secret" not in form:
+                # The SDK's issuer wants the member all the same; an empty one says what none does (RFC 6749 §2.3.1).
+                status = await self._post(login.revocation_endpoint, {**form, "client_secret": ""}, headers)
+        except ClientError as error:
+            return str(error)
+        return "" if status < REFUSALS else f"it answered with status {status}"
+
+    async def _post(self, url: str, form: dict[str, str], headers: dict[str, str]) -> int:
+        """The status of the answer to a form."""
+        return (await self.outbound.send(httpx2.Request("POST", url, data=form, headers=headers))).status_code
 
     @property
     def login(self) -> Login | None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from client.errors import CANCELLED, BadInput, ClientError
+from client.errors import CANCELLED, BadInput, ClientError, NotLoggedIn
 from client.output import Output
 from client.plain import line
 from client.settings import Settings, location_of
@@ -144,6 +144,8 @@ async def run(shell: Shell, lines: Lines) -> int:
             if status and not shell.interactive:
                 return status
     finally:
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         await shell.close()
     return 0
 
@@ -156,7 +158,7 @@ async def _performed(perform: Callable[[Shell, str], Awaitable[None]], shell: Sh
     shell.history.append(text)
     task = asyncio.ensure_future(perform(shell, text))
     try:
-        async with interruptible(task):
+        async with interruptible(task, stays=shell.interactive):
             await asyncio.wait([task])
             task.result()
     except asyncio.CancelledError:
@@ -169,8 +171,8 @@ async def _performed(perform: Callable[[Shell, str], Awaitable[None]], shell: Sh
 
 
 @asynccontextmanager
-async def interruptible(task: asyncio.Future[None]) -> AsyncIterator[None]:
-    """Ctrl-C cancels the task and nothing else."""
+async def interruptible(task: asyncio.Future[None], *, stays: bool) -> AsyncIterator[None]:
+    """Ctrl-C cancels the task and nothing else; where the program stays, one that comes too late does nothing."""
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):
         loop.add_signal_handler(signal.SIGINT, task.cancel)
@@ -178,7 +180,14 @@ async def interruptible(task: asyncio.Future[None]) -> AsyncIterator[None]:
         yield
     finally:
         with contextlib.suppress(NotImplementedError):
-            loop.remove_signal_handler(signal.SIGINT)
+            if stays:
+                loop.add_signal_handler(signal.SIGINT, _nothing)
+            else:
+                loop.remove_signal_handler(signal.SIGINT)
+
+
+def _nothing() -> None:
+    """What a Ctrl-C does that comes between a command and the prompt."""
 
 
 async def interactive(settings: Settings, output: Output) -> int:
@@ -211,8 +220,10 @@ async def _greet(shell: Shell) -> None:
         await server.connection.open()
         await server.tools()
         shell.output.say(f"Connected to {line(shell.settings.url)}.")
+    except NotLoggedIn:
+        shell.output.say("Not connected yet: you are not logged in. Type auth login, or a command that needs it.")
     except ClientError as error:
-        shell.output.say(f"Not connected yet: {error}")
+        shell.output.say(f"Not connected yet. {error}")
     finally:
         server.auth.person = waiting
 

@@ -70,9 +70,15 @@ class Logins:
             self.vault.write(self._server(url), pair)
 
     def forget(self, url: str, login: Login) -> None:
-        """Erase a login."""
-        self.vault.erase(self._login(login.issuer, login.resource))
-        self.vault.erase(self._server(url))
+        """Erase a login.
+
+        Raises:
+            Closed: it may still be somewhere, for other programs to find.
+        """
+        try:
+            self.vault.erase(self._server(url))
+        finally:
+            self.vault.erase(self._login(login.issuer, login.resource))
 
     def bound_issuer(self) -> str | None:
         """The issuer that the given client id was first used at."""

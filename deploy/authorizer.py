@@ -11,6 +11,7 @@ that no answer outlives its token. `AUTHORIZER_RAISES=off` denies over an HTTP A
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import sys
 import time
@@ -79,8 +80,11 @@ class Authorizer:
         return self._loop.run_until_complete(self.answer(event))
 
     def close(self) -> None:
-        """Stop what is under way, as nothing does on Lambda; for tests."""
+        """Stop what is under way before the process ends."""
+        if self._loop.is_closed():
+            return
         self._loop.run_until_complete(stop_the_others())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
     async def answer(self, event: Event) -> Event:
@@ -222,5 +226,6 @@ def __getattr__(name: str) -> Authorizer:
         made = authorizer(os.environ)
     except (SettingsError, CannotWriteError) as error:
         sys.exit("\n".join(f"bearergate: {line}" for line in str(error).splitlines()))
+    atexit.register(made.close)
     globals()["handler"] = made
     return made

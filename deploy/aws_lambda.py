@@ -8,20 +8,23 @@ Everything is started once, while the instance starts, and reused by every invoc
 from __future__ import annotations
 
 import asyncio
+import atexit
+import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from mangum import Mangum
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.assembly import assemble
 from deploy.aws_secrets import SecretUnavailable, secret_files
 from deploy.output import JsonLines, audit_writer
-from gateway.app import flush
+from gateway.app import drain, flush
+from gateway.keys import KeySet
 from gateway.settings import Settings
 from gateway.sources import SettingsError, parse, values_of
 from tools.registry import PluginError
@@ -29,7 +32,15 @@ from tools.registry import PluginError
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+log = logging.getLogger("bearergate")
+
 Event = dict[str, Any]
+MARGIN = 0.5  # seconds before the deadline in which an answer is brought to an end
+GRACE = 0.25  # seconds of them for streams that only wait to end by themselves
+LANDING = 6.0  # seconds; a fetch gives up sooner
+MAX_ANSWER = 6 * 1024 * 1024  # bytes of an answer as JSON, all of which Lambda carries at once
+ENVELOPE = 64 * 1024  # of them for all but the body
+JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
 
 
 class Instance:
@@ -44,7 +55,7 @@ class Instance:
         self.app = WithoutStage(gate, paths)
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # the one Mangum runs requests in
-        self._mangum = Mangum(self.app, lifespan="off")
+        self._mangum = Mangum(Whole(self.app, self.drain), lifespan="off")
         started = self._loop.create_future()
         self._running = self._loop.create_task(self._run(started))
         self._loop.run_until_complete(asyncio.wait([started, self._running], return_when=asyncio.FIRST_COMPLETED))
@@ -57,6 +68,7 @@ class Instance:
         try:
             return self._mangum(event, context)  # type: ignore[arg-type]  # Lambda's own context object
         finally:
+            self._loop.run_until_complete(self.landed())
             self.flush()  # between two invocations nothing runs, so nothing may be left to be written
 
     def request(self, event: Event) -> tuple[Scope, bytes]:
@@ -73,22 +85,119 @@ class Instance:
         """The outcome of work on the loop of the gate."""
         return self._loop.run_until_complete(work)
 
+    async def landed(self) -> None:
+        """Wait for keys that are being fetched: while the instance is frozen, their time would run out."""
+        fetching = [task for task in asyncio.all_tasks(self._loop) if is_fetch_of_keys(task)]
+        if fetching:
+            await asyncio.wait(fetching, timeout=LANDING)
+
     def flush(self) -> None:
         """Write what the audit log has gathered."""
         flush(self._gate)
 
+    def drain(self) -> None:
+        """End the event streams that only wait."""
+        drain(self._gate)
+
     def close(self) -> None:
-        """Stop the gate, as nothing does on Lambda; for tests."""
-        under_way = asyncio.all_tasks(self._loop)
-        for task in under_way:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.wait(under_way))
+        """Stop the gate before the process ends, so that nothing of it runs while Python takes itself apart."""
+        if self._loop.is_closed():
+            return
+        while under_way := asyncio.all_tasks(self._loop):  # what is stopped may start something to stop itself
+            for task in under_way:
+                task.cancel()
+            self._loop.run_until_complete(asyncio.wait(under_way))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
         self._loop.close()
 
     async def _run(self, started: asyncio.Future[None]) -> None:
         async with self._gate.router.lifespan_context(self._gate):
             started.set_result(None)
             await self._loop.create_future()
+
+
+class Whole:
+    """Gathers an answer, and says so in a sentence where it comes too late or is too large to be carried.
+
+    Without it, Lambda would end the instance, and the front door would know only that something went wrong.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Callable[[], None]) -> None:
+        self.app = app
+        self.drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the answer on once it has ended."""
+        made: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            made.append(message)
+
+        ended = await in_time(self.app(scope, receive, keep), seconds_left(scope["aws.context"]), self.drain)
+        if not ended.cancelled() and (error := ended.exception()) is not None:
+            log.error("an answer was broken off", exc_info=error)
+        if not is_complete(made):
+            made = answer(*unanswered(ended))
+        elif size_as_json(made) > MAX_ANSWER - ENVELOPE:
+            log.error("an answer is larger than the %d bytes that Lambda carries", MAX_ANSWER)
+            made = answer(502, "The answer is larger than the 6 MB that AWS Lambda carries: ask for less at a time.")
+        for message in made:
+            await send(message)
+
+
+async def in_time(answering: Awaitable[None], seconds: float | None, drain: Callable[[], None]) -> asyncio.Future[None]:
+    """What became of it, when it has ended; it is cancelled after so many seconds, streams that only wait end first."""
+    running = asyncio.ensure_future(answering)
+    await asyncio.wait([running], timeout=seconds)
+    if not running.done():
+        drain()
+        await asyncio.wait([running], timeout=GRACE)
+    if not running.done():
+        running.cancel()
+        await asyncio.wait([running])
+    return running
+
+
+def unanswered(ended: asyncio.Future[None]) -> tuple[int, str]:
+    """Status and sentence in place of an answer that has no end."""
+    if ended.cancelled():
+        log.error("an answer was not complete when the function's time was over")
+        return 504, "The function's time was over before the answer was complete."
+    return 500, "The answer cannot be completed; the function's log says why."
+
+
+def is_fetch_of_keys(task: asyncio.Task[Any]) -> bool:
+    """Whether a task of the loop is one."""
+    return getattr(task.get_coro(), "cr_code", None) is KeySet._load.__code__  # noqa: SLF001 - nothing else tells
+
+
+def seconds_left(context: Any) -> float | None:
+    """How long an answer may take, by the runtime's context; None where there is no limit."""
+    return None if context is None else float(context.get_remaining_time_in_millis()) / 1000 - MARGIN
+
+
+def answer(status: int, sentence: str) -> list[Message]:
+    """An answer of our own."""
+    body = msgspec.json.encode({"message": sentence})
+    start = {"type": "http.response.start", "status": status, "headers": JSON}
+    return [start, {"type": "http.response.body", "body": body}]
+
+
+def is_complete(messages: list[Message]) -> bool:
+    """Whether an answer has come to its end, even if whoever makes it has not noticed."""
+    return bool(messages) and messages[-1]["type"] == "http.response.body" and not messages[-1].get("more_body", False)
+
+
+def size_as_json(messages: list[Message]) -> int:
+    """Bytes that the body of an answer takes in the runtime's JSON; a small one is not looked at closely."""
+    body = b"".join(message.get("body", b"") for message in messages)
+    if len(body) * 6 < MAX_ANSWER:  # a character becomes six at the most
+        return len(body)
+    try:
+        return len(json.dumps(body.decode()))
+    except UnicodeDecodeError:
+        return len(body) * 4 // 3  # as base64
 
 
 class WithoutStage:
@@ -153,5 +262,6 @@ def __getattr__(name: str) -> Instance:
         made = instance(os.environ)
     except (SettingsError, SecretUnavailable, PluginError) as error:
         sys.exit("\n".join(f"bearergate: {line}" for line in str(error).splitlines()))
+    atexit.register(made.close)
     globals()["handler"] = made
     return made

@@ -17,7 +17,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deploy.aws_lambda import Instance, instance, log_as_json
+from deploy.aws_lambda import JSON, MARGIN, Instance, in_time, instance, log_as_json
 from deploy.aws_secrets import SecretUnavailable
 from gateway.sources import SettingsError
 from tools.registry import PluginError
@@ -31,7 +31,6 @@ BASE = "/2018-06-01/runtime"
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 MAX_PRELUDE = 16 * 1024 - 8  # bytes: the delimiter must come within the first 16 KiB
 DELIMITER = bytes(8)
-MARGIN = 0.5  # seconds before the deadline in which an answer is brought to an end
 
 log = logging.getLogger("bearergate")
 
@@ -119,9 +118,6 @@ class Answer:
                 await self._writer.drain()
 
 
-JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-
-
 def prelude(start: Message) -> bytes:
     """Status and headers as JSON; a name that came several times is joined (RFC 9110 §5.3), but for cookies."""
     headers: dict[str, str] = {}
@@ -159,11 +155,8 @@ async def answer_one(made: Instance, api: str, invocation: Invocation) -> None:
 
 async def run(made: Instance, scope: Scope, answer: Answer, seconds: float) -> None:
     """Let the app answer for so long, and bring its answer to an end."""
-    running = asyncio.ensure_future(made.app(scope, answer.receive, answer.send))
-    await asyncio.wait([running], timeout=max(0.0, seconds))
-    if not running.done():
-        running.cancel()
-        await asyncio.wait([running])
+    running = await in_time(made.app(scope, answer.receive, answer.send), max(0.0, seconds), made.drain)
+    if running.cancelled():
         await answer.fail(504, "Function.Timeout", "The function's time was over before the answer was complete.")
     elif (error := running.exception()) is not None:
         log.error("an answer was broken off", exc_info=error)
@@ -227,6 +220,7 @@ async def serve(made: Instance, api: str) -> str:
         except OSError as error:
             log.error("an answer was not taken (%s)", type(error).__name__)  # noqa: TRY400 - a connection's end
         finally:
+            await made.landed()
             made.flush()  # between two invocations nothing runs, so nothing may be left to be written
 
 

@@ -3,33 +3,80 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import base64
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tests.aws.front_doors import HTTP_API, REST_API
+from tests.aws.front_doors import HTTP_API, REMAPPED, REST_API, WORKERS
+from tests.aws.runtime import FunctionError
+from tests.deploy.laptop import ROOT
+
+# What API Gateway says itself, by the type of its answer.
+PLAIN: Mapping[str, tuple[int, str]] = {
+    "UNAUTHORIZED": (401, "Unauthorized"),
+    "EXPIRED_TOKEN": (403, "The incoming token has expired"),
+    "ACCESS_DENIED": (403, "Forbidden"),
+    "AUTHORIZER_FAILURE": (500, "Internal Server Error"),
+}
+
+
+@dataclass(frozen=True)
+class GatewayResponse:
+    """What a REST API says in place of its own words: the same for every request."""
+
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+
+def gateway_responses(origin: str, path: str = "mcp") -> dict[str, GatewayResponse]:
+    """Those of the template, for a gate at an origin."""
+
+    class Loader(yaml.SafeLoader):
+        """Reads `!Sub` as text; other short forms play no part in what is read."""
+
+    def plain(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> Any:
+        return loader.construct_scalar(node) if isinstance(node, yaml.ScalarNode) else None
+
+    yaml.add_multi_constructor("!", plain, Loader)
+    resources = yaml.load((ROOT / "deploy" / "template.yaml").read_text("utf-8"), Loader)["Resources"]  # noqa: S506 - a safe one
+    found = {}
+    for one in resources.values():
+        if one["Type"] == "AWS::ApiGateway::GatewayResponse":
+            said = one["Properties"]
+            headers = {
+                name.rpartition(".")[2]: value.replace("${Origin.Value}", origin).replace("${ResourcePath}", path)[1:-1]
+                for name, value in said["ResponseParameters"].items()
+            }
+            body = said["ResponseTemplates"]["application/json"]
+            found[said["ResponseType"]] = GatewayResponse(int(said["StatusCode"]), body, headers)
+    return found
 
 
 @dataclass
 class Authorized:
     """A door whose resource an authorizer guards; what is public (well-known documents, the facade) goes by it.
 
-    `ttl` is in seconds. `understands_raise` is whether an HTTP API makes 401 of an authorizer that raises
-    Unauthorized; `challenge` is what the Gateway Responses of a REST API carry, and nothing for an HTTP API.
+    `ttl` is in seconds. `responses` are those of a REST API; an HTTP API has none.
     """
 
     door: ASGIApp
     kind: str
-    authorize: Callable[[dict[str, Any], object], dict[str, Any]]
-    path: str = "/mcp"
+    authorize: Callable[[dict[str, Any]], dict[str, Any]]
+    paths: frozenset[str] = frozenset({"/mcp"})
     stage: str = "$default"
     ttl: int = 0
-    understands_raise: bool = True
-    challenge: str = ""
+    understands_raise: bool = True  # whether an HTTP API makes 401 of an authorizer that raises Unauthorized
+    tells_expired: bool = False  # whether what it raises of an expired token is answered as EXPIRED_TOKEN
+    responses: Mapping[str, Mapping[str, GatewayResponse]] = field(default_factory=dict)  # by path, then by type
+    remaps_responses: bool = False  # whether their challenge is renamed, too
     now: Callable[[], float] = lambda: 0.0
     invoked: int = 0
     context: dict[str, str] = field(default_factory=dict)  # that the last request was given
@@ -37,26 +84,26 @@ class Authorized:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        if request.url.path.removeprefix(f"/{self.stage}") != self.path:
+        path = request.url.path.removeprefix(f"/{self.stage}")
+        if request.method != "POST" or path not in self.paths:
             await self.door(scope, receive, send)
             return
         source = request.headers.get("authorization")
-        if source is None:
-            await self.refuse(401)(scope, receive, send)  # without asking anybody
+        kind = "UNAUTHORIZED" if source is None else await self.said(request, source)  # without asking anybody
+        if kind:
+            await self.refuse(kind, path)(scope, receive, send)
             return
-        status = await self.status(request, source)
-        answer = self.door if status == 200 else self.refuse(status)
-        await answer(scope, receive, send)
+        shown = {"lambda": self.context} if self.kind == HTTP_API else self.context
+        await self.door({**scope, "aws.authorizer": shown}, receive, send)
 
-    async def status(self, request: Request, source: str) -> int:
-        """200 for what goes on."""
+    async def said(self, request: Request, source: str) -> str:
+        """The type of the answer to what is refused; "" for what goes on."""
         remembered = self._cache.get(source)
         if remembered is None or remembered[0] <= self.now():
             try:
-                answer = await asyncio.to_thread(self.invoke, request)
+                answer = await asyncio.get_running_loop().run_in_executor(WORKERS, self.invoke, request)
             except Exception as error:  # noqa: BLE001 - whatever the function raises
-                known = str(error) == "Unauthorized" and (self.kind == REST_API or self.understands_raise)
-                return 401 if known else 500
+                return self.raised(error, source)
             remembered = (self.now() + self.ttl, answer)
             if self.ttl:
                 self._cache[source] = remembered
@@ -64,9 +111,16 @@ class Authorized:
         self.context = answer.get("context", {})
         assert all(isinstance(value, str) for value in self.context.values())
         if self.kind == HTTP_API:
-            return 200 if answer["isAuthorized"] else 403
+            return "" if answer["isAuthorized"] else "ACCESS_DENIED"
         (statement,) = answer["policyDocument"]["Statement"]
-        return 200 if statement["Effect"] == "Allow" and statement["Resource"] == "*" else 403
+        return "" if statement["Effect"] == "Allow" and statement["Resource"] == "*" else "ACCESS_DENIED"
+
+    def raised(self, error: Exception, source: str) -> str:
+        """The type of the answer where the authorizer raises: Unauthorized, to the letter, or its failure."""
+        text = error.args[0]["errorMessage"] if isinstance(error, FunctionError) else str(error)
+        if text != "Unauthorized" or (self.kind == HTTP_API and not self.understands_raise):
+            return "AUTHORIZER_FAILURE"
+        return "EXPIRED_TOKEN" if self.tells_expired and expires(source) <= self.now() else "UNAUTHORIZED"
 
     def invoke(self, request: Request) -> dict[str, Any]:
         self.invoked += 1
@@ -75,8 +129,7 @@ class Authorized:
         if self.kind == HTTP_API:
             context: dict[str, Any] = {"stage": self.stage, "http": {"method": request.method, "path": path}}
             return self.authorize(
-                {"version": "2.0", "type": "REQUEST", "rawPath": path, "headers": headers, "requestContext": context},
-                None,
+                {"version": "2.0", "type": "REQUEST", "rawPath": path, "headers": headers, "requestContext": context}
             )
         event = {
             "type": "REQUEST",
@@ -88,10 +141,23 @@ class Authorized:
             "multiValueHeaders": {name: request.headers.getlist(name) for name in headers},
             "requestContext": {"stage": self.stage},
         }
-        return self.authorize(event, None)
+        return self.authorize(event)
 
-    def refuse(self, status: int) -> JSONResponse:
-        """The Gateway Response: for a REST API with the challenge of the template, the same for every request."""
-        message = {401: "Unauthorized", 403: "Forbidden", 500: "Internal Server Error"}[status]
-        real = self.kind == REST_API and self.challenge and status != 500
-        return JSONResponse({"message": message}, status, {"WWW-Authenticate": self.challenge} if real else {})
+    def refuse(self, kind: str, path: str) -> Response:
+        """The answer of that type."""
+        own = self.responses.get(path, {}).get(kind)
+        if self.kind == REST_API and own is not None:
+            renamed = {"WWW-Authenticate": REMAPPED} if self.remaps_responses else {}
+            headers = {renamed.get(name, name): value for name, value in own.headers.items()}
+            return Response(own.body, own.status, headers, "application/json")
+        status, message = PLAIN[kind]
+        return Response(json.dumps({"message": message}), status, None, "application/json")
+
+
+def expires(source: str) -> float:
+    """When the token of a header does; what is no token never does."""
+    try:
+        payload = source.split(".")[1]
+        return float(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"])
+    except (IndexError, ValueError):
+        return float("inf")

@@ -1,25 +1,27 @@
-"""The Lambda service around one instance: the Runtime API on loopback, and before it the runtime that AWS ships."""
+"""The Lambda service around a function: the Runtime API on loopback, and instances that ask it for work.
+
+An instance has one invocation at a time, so whoever calls while all of them are busy gets another one started, as at
+AWS. Answers come in one piece (awslambdaric) or in chunks with trailers (`deploy.aws_streaming`).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import queue
-import subprocess
-import sys
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-from tests.deploy.laptop import ROOT
-
-SECONDS = 30  # for one invocation, and for a start
+SECONDS = 29.0  # the function's timeout, as the template has it
+PATIENCE = 60  # seconds; longest wait for anything
+MAX_PAYLOAD = 6 * 1024 * 1024  # bytes of a buffered event or answer, as JSON
 BASE = "/2018-06-01/runtime"
+END = None  # of an answer
 
 
 class FunctionError(Exception):
@@ -28,53 +30,95 @@ class FunctionError(Exception):
 
 @dataclass
 class Invocation:
-    """One event under way."""
+    """One event, and what has come of it so far."""
 
-    event: dict[str, Any]
+    event: Any
+    deadline: float  # seconds since the epoch
+    gone_after: int | None = None  # chunks after which nobody takes more
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    done: threading.Event = field(default_factory=threading.Event)
-    answer: Any = None
+    gone: threading.Event = field(default_factory=threading.Event)  # nobody takes what comes
+    chunks: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
+    headers: dict[str, str] = field(default_factory=dict)
+    trailers: dict[str, str] = field(default_factory=dict)
     error: Any = None
+
+    def chunk(self) -> bytes | None:
+        """The next piece of the answer, or its end; raises `queue.Empty` where none comes."""
+        return self.chunks.get(timeout=PATIENCE)
+
+    def everything(self) -> bytes:
+        """The answer, once it has ended."""
+        made = b""
+        while (chunk := self.chunk()) is not END:
+            made += chunk
+        return made
+
+    def whole(self) -> tuple[dict[str, Any], bytes]:
+        """Prelude and body of a streamed answer that has ended."""
+        prelude, _, body = self.everything().partition(bytes(8))
+        return json.loads(prelude), body
 
 
 class RuntimeApi(ThreadingHTTPServer):
-    """Hands events to the instance one at a time, and takes its answers (Lambda runtime API, 2018-06-01)."""
+    """Hands events to instances and takes their answers (Lambda runtime API, 2018-06-01)."""
 
     daemon_threads = True
-    process: subprocess.Popen[bytes]  # the instance
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = SECONDS) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
+        self.seconds = seconds  # for one invocation
         self.waiting: queue.Queue[Invocation | None] = queue.Queue()
         self.under_way: dict[str, Invocation] = {}
+        self.busy = 0  # invocations that have not ended
         self.failed_start: Any = None
+        self._lock = threading.Lock()
 
-    def invoke(self, event: dict[str, Any]) -> Any:
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_port}"
+
+    def open(self, event: Any, seconds: float | None = None, gone_after: int | None = None) -> Invocation:
+        """An event on its way to an instance."""
+        made = Invocation(event, time.time() + (self.seconds if seconds is None else seconds), gone_after)
+        with self._lock:
+            self.busy += 1
+            self.be_ready()
+        self.waiting.put(made)
+        return made
+
+    def be_ready(self) -> None:
+        """See to it that somebody takes what waits."""
+
+    def ended(self, made: Invocation) -> None:
+        """Let who waits for the answer know that it has ended."""
+        with self._lock:
+            self.busy -= 1
+        made.chunks.put(END)
+
+    def invoke(self, event: Any, seconds: float | None = None) -> Any:
         """The answer to an event; raises `FunctionError` where the function fails."""
-        invocation = Invocation(event)
-        self.under_way[invocation.id] = invocation
-        self.waiting.put(invocation)
-        assert invocation.done.wait(SECONDS), f"the function did not answer: {self.failed_start}"
-        if invocation.error is not None:
-            raise FunctionError(invocation.error)
-        return invocation.answer
+        made = self.open(event, seconds)
+        answer = made.everything()
+        if made.error is not None:
+            raise FunctionError(made.error)
+        return json.loads(answer)
 
 
 class Handler(BaseHTTPRequestHandler):
     server: RuntimeApi
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body go out apart
 
     def do_GET(self) -> None:
-        invocation = self.server.waiting.get()
-        if invocation is None:
-            self.send_response(500)  # the runtime leaves
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+        made = self.server.waiting.get()
+        if made is None:
+            self.empty(410)  # the runtime leaves
             return
-        body = json.dumps(invocation.event).encode()
+        self.server.under_way[made.id] = made
+        body = json.dumps(made.event).encode()
         self.send_response(200)
-        self.send_header("Lambda-Runtime-Aws-Request-Id", invocation.id)
-        self.send_header("Lambda-Runtime-Deadline-Ms", "4102444800000")
+        self.send_header("Lambda-Runtime-Aws-Request-Id", made.id)
+        self.send_header("Lambda-Runtime-Deadline-Ms", str(int(made.deadline * 1000)))
         self.send_header("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:gate")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -82,15 +126,47 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"null")
         if self.path == f"{BASE}/init/error":
-            self.server.failed_start = body
+            self.server.failed_start = json.loads(self.body())
+            self.empty(202)
+            return
+        made = self.server.under_way.pop(self.path.split("/")[-2])
+        if self.path.endswith("/error"):
+            made.error = json.loads(self.body())
+        elif "Transfer-Encoding" in self.headers:
+            self.take(made)
+        elif int(self.headers["Content-Length"]) > MAX_PAYLOAD:
+            self.body()
+            made.error = {
+                "errorType": "Function.ResponseSizeTooLarge",
+                "errorMessage": "Response payload size exceeded",
+            }
         else:
-            _, kind = self.path.removeprefix(f"{BASE}/invocation/").split("/")
-            invocation = self.server.under_way.pop(self.path.split("/")[-2])
-            invocation.answer, invocation.error = (body, None) if kind == "response" else (None, body)
-            invocation.done.set()
-        self.send_response(202)
+            made.chunks.put(self.body())
+        self.server.ended(made)
+        self.empty(202)
+
+    def body(self) -> bytes:
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def take(self, made: Invocation) -> None:
+        """Chunks as they come, and the trailers, until nobody wants them."""
+        made.headers = {name.lower(): value for name, value in self.headers.items()}
+        taken = 0
+        while size := int(self.rfile.readline(), 16):
+            made.chunks.put(self.rfile.read(size))
+            self.rfile.readline()
+            taken += 1
+            if made.gone.is_set() or taken == made.gone_after:
+                self.close_connection = True
+                return
+        while line := self.rfile.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            made.trailers[name.lower()] = value
+
+    def empty(self, status: int) -> None:
+        self.close_connection = self.close_connection or status == 410
+        self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -99,31 +175,19 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def function(folder: Path, variables: Mapping[str, str]) -> Iterator[RuntimeApi]:
-    """An instance of the function in a folder, under awslambdaric, until the end of the block."""
-    with RuntimeApi() as api:
-        thread = threading.Thread(target=api.serve_forever, args=[0.05], daemon=True)
-        thread.start()
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BEARERGATE_")}
-        environment |= {
-            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_port}",
-            "AWS_LAMBDA_FUNCTION_NAME": "gate",
-            "PYTHONPATH": str(ROOT),
-            **variables,
-        }
-        command = [sys.executable, "-m", "awslambdaric", "deploy.aws_lambda.handler"]
-        with (
-            (folder / "log").open("wb") as log,
-            subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log) as process,
-        ):
-            api.process = process
-            try:
-                yield api
-            finally:
-                api.waiting.put(None)  # no next invocation: the runtime leaves, where a signal would wait for one
-                try:
-                    process.wait(10)
-                finally:
-                    process.kill()
-                api.shutdown()
-                thread.join()
+def runtime_api() -> Iterator[RuntimeApi]:
+    """A Runtime API on loopback, until the end of the block."""
+    with RuntimeApi() as api, serving(api):
+        yield api
+
+
+@contextlib.contextmanager
+def serving(api: RuntimeApi) -> Iterator[None]:
+    """The API answers, until the end of the block."""
+    thread = threading.Thread(target=api.serve_forever, args=[0.02], daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        api.shutdown()
+        thread.join()

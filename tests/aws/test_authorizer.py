@@ -13,18 +13,17 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from starlette.types import Receive, Scope, Send
 
 from conformance.issuer import Issuer
 from deploy import authorizer as module
 from deploy.authorizer import Authorizer, KeysMissing, Unauthorized, authorizations, authorizer, without_secrets
 from gateway.errors import MissingToken
 from gateway.sources import SettingsError, parse
-from tests.aws.authorizers import Authorized
+from tests.aws.authorizers import Authorized, gateway_responses
 from tests.aws.front_doors import HTTP_API, REST_API
 from tests.gated import CLIENT, PUBLIC, RESOURCE, gated, plain_issuer
 
-CHALLENGE = f'Bearer resource_metadata="{PUBLIC}/.well-known/oauth-protected-resource/mcp"'
+RESPONSES = {"/mcp": gateway_responses(PUBLIC)}
 KINDS = pytest.mark.parametrize("kind", [REST_API, HTTP_API])
 VALUES: dict[str, Any] = {
     "public_url": PUBLIC,
@@ -50,20 +49,22 @@ class Made:
     audit: list[bytes]
     one: Authorizer
 
+    def ask(self, event: dict[str, Any]) -> dict[str, Any]:
+        return self.one(event, None)
+
     def token(self, scopes: tuple[str, ...] = ("mcp:use",), **claims: Any) -> str:
         return self.issuer.token("alice", CLIENT, scopes, RESOURCE, claims=claims)
 
 
-def made(*, keys: bool = True, resources: int = 2, **options: Any) -> Made:
+def made(*, resources: int = 2, **options: Any) -> Made:
     issuer = plain_issuer()
     values = VALUES | {"resources": VALUES["resources"][:resources]}
     settings = parse(values | {"issuers": [{"issuer": issuer.url, "token_type": "at+jwt"}]})
     audit: list[bytes] = []
     one = Authorizer(settings, audit=audit.append, now=issuer.clock.now, **options)
-    if keys:
-        document = json.dumps(issuer.keys.document()).encode()
-        for gate in one._gates.values():
-            gate.verifier.issuers[issuer.url].keys.begin_with(document)
+    document = json.dumps(issuer.keys.document()).encode()
+    for gate in one._gates.values():
+        gate.verifier.issuers[issuer.url].keys.begin_with(document)
     return Made(issuer, audit, one)
 
 
@@ -161,7 +162,7 @@ def test_two_authorization_headers_are_both_seen(it: Made) -> None:
 async def test_expired_token_is_refused_everywhere_though_the_answer_is_cached(kind: str) -> None:
     it = made(cache_seconds=300, resources=1)
     async with gated(it.issuer) as gate:
-        door = Authorized(gate.gate, kind, it.one, ttl=300, challenge=CHALLENGE, stage="prod", now=it.issuer.clock.now)
+        door = Authorized(gate.gate, kind, it.ask, ttl=300, responses=RESPONSES, now=it.issuer.clock.now)
         transport = httpx.ASGITransport(door)
         async with httpx.AsyncClient(transport=transport, base_url=PUBLIC) as client:
             token = it.token(exp=it.issuer.clock.now() + 650)
@@ -196,7 +197,7 @@ async def test_expired_token_is_refused_everywhere_though_the_answer_is_cached(k
 async def test_bad_token_at_each_door(kind: str, understood: bool, raises: bool, status: int) -> None:
     it = made(raises=raises)
     async with gated(it.issuer) as gate:
-        door = Authorized(gate.gate, kind, it.one, challenge=CHALLENGE, understands_raise=understood, stage="prod")
+        door = Authorized(gate.gate, kind, it.ask, responses=RESPONSES, understands_raise=understood)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url=PUBLIC) as client:
             assert (await client.post("/mcp", json={})).status_code == 401
             assert door.invoked == 0, "without an identity source nobody is asked"
@@ -237,14 +238,8 @@ def test_no_secret_of_the_gate_is_needed() -> None:
 
 
 async def test_nothing_stands_behind_an_authorizer() -> None:
-    async def never(*_: object) -> Any:
-        raise AssertionError
-
-    scope: Scope = {"type": "http"}
-    receive: Receive = never
-    send: Send = never
     with pytest.raises(MissingToken):
-        await module.nothing(scope, receive, send)
+        await module.nothing({"type": "http"}, asyncio.Event().wait, asyncio.Event().wait)  # type: ignore[arg-type]
 
 
 def test_handler_is_made_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,6 +257,7 @@ def test_handler_is_made_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytes
     one = module.handler
     assert module.handler is one
     one.close()
+    one.close()  # as at the end of the process
     monkeypatch.delattr(module, "handler")
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -1,130 +1,201 @@
-"""The gate on Lambda: through every front door a stock client finds its way, logs in and calls."""
+"""The gate on Lambda: what an instance does with events, at its start, in its log, and when its time is over."""
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import json
-import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
 import yaml
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from conformance.issuer import Client, Issuer, ResourceServer, User
 from deploy import aws_lambda
-from deploy.aws_lambda import Instance, instance
+from deploy.aws_lambda import MAX_ANSWER, Instance, instance, seconds_left
 from gateway.app import build
 from gateway.sources import parse
-from tests.aws.front_doors import FUNCTION_URL, HTTP_API, REMAPPED, REST_API, FrontDoor
-from tests.aws.runtime import function
-from tests.deploy.laptop import Person
-from tests.ports import free_port
-from tests.served import served
+from tests.aws.function import function, task
+from tests.aws.local import local
+from tests.gated import CLIENT, PUBLIC, RESOURCE, TOOLS_LIST, Recorder, plain_issuer, tools_call
 
-USER = User("ada", "a password")
-DOORS = [
-    pytest.param(HTTP_API, "$default", True, id="HTTP API that renames the challenge"),
-    pytest.param(HTTP_API, "$default", False, id="HTTP API that does not"),
-    pytest.param(FUNCTION_URL, "$default", True, id="function URL"),
-]
+LISTEN = {"jsonrpc": "2.0", "id": "s", "method": "subscriptions/listen", "params": {}}
 
 
-@asynccontextmanager
-async def deployed(folder: Path, kind: str, stage: str = "$default", *, remaps: bool = True) -> AsyncIterator[str]:
-    """The function behind a front door, with an issuer beside it; yields the public origin."""
-    issuer_port, port = free_port(), free_port()
-    origin = f"http://localhost:{port}"
-    prefix = f"{origin}/mcp/"
-    issuer = Issuer.cognito(
-        f"http://localhost:{issuer_port}",
-        users=[USER],
-        resource_servers=[ResourceServer(f"{origin}/mcp", {"greetings:read": "Greet", "greetings:many": "More"})],
-        clients=[Client("gate", (f"{origin}/oauth/callback",), "a-secret")],
-        refresh_rotation=True,
-    )
-    (folder / "keys.json").write_text(json.dumps(issuer.keys.document()))
-    settings = {
-        "public_url": origin,
-        "issuers": [{"issuer": issuer.url, "kind": "cognito", "resource_binding": True, "jwks_file": "keys.json"}],
-        "resources": [{"scopes": [f"{prefix}greetings:read"], "scope_prefix": prefix, "tools": ["greetings"]}],
-        "facade": {"client_id": "gate", "client_secret": "a-secret", "kind": "cognito"},
-        "seal_keys": [base64.b64encode(secrets.token_bytes(32)).decode()],
-    }
-    (folder / "bearergate.yaml").write_text(yaml.safe_dump(settings))
-    with function(folder, {}) as api:
-        door = FrontDoor(kind, api.invoke, stage, remaps)
-        async with served(issuer.app, port=issuer_port), served(door, port=port):
-            yield origin
+def event(token: str = "", method: str = "POST", message: Any = TOOLS_LIST, **fields: str) -> dict[str, Any]:
+    """An HTTP API's, of a request for the resource."""
+    http = {"method": method, "path": "/mcp", "sourceIp": "192.0.2.1"}
+    headers = {"host": "gw.example", "content-type": "application/json"} | fields
+    headers |= {"authorization": f"Bearer {token}"} if token else {}
+    body = json.dumps(message) if message else ""
+    context = {"stage": "$default", "http": http}
+    return {"version": "2.0", "rawPath": "/mcp", "headers": headers, "requestContext": context, "body": body}
 
 
-@pytest.mark.parametrize(("kind", "stage", "remaps"), DOORS)
-async def test_stock_client_logs_in_calls_and_steps_up(tmp_path: Path, kind: str, stage: str, remaps: bool) -> None:
-    async with deployed(tmp_path, kind, stage, remaps=remaps) as origin:
-        for mode in ("legacy", "2026-07-28"):
-            ada = Person(USER.name, USER.password)
-            async with ada.connected(f"{origin}/mcp", mode) as client:
-                assert {tool.name for tool in (await client.list_tools()).tools} == {"greet"}
-                assert not (await client.call_tool("greet", {"name": "Ada"})).is_error
-                if not remaps:  # the challenge says which scopes are missing; renamed, it says so to nobody
-                    assert not (await client.call_tool("multi-greet", {"name": "Ada"})).is_error
-                    assert len(ada.logins) == 2
+class Slow:
+    """A server that begins an event stream and says no more, or says nothing at all."""
+
+    def __init__(self, begins: bool, raises: bool = False) -> None:
+        self.begins, self.raises = begins, raises
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "it knows no other scope"
+        await receive()
+        if self.raises:
+            raise ValueError("a secret of the server")
+        if self.begins:
+            headers = [(b"content-type", b"text/event-stream")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b": waiting\n\n", "more_body": True})
+        await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("kind", "stage", "remaps"), DOORS)
-async def test_challenge_arrives_or_is_renamed_and_metadata_is_where_clients_look(
-    tmp_path: Path, kind: str, stage: str, remaps: bool
+async def silent(scope: Scope, _receive: Receive, _send: Send) -> None:
+    assert scope["type"] == "http", "it knows no other scope"
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_answer_that_takes_too_long_is_a_sentence_and_the_instance_goes_on(begins: bool) -> None:
+    with local(Slow(begins), seconds=0.6) as gate:
+        for _ in range(2):
+            answer = gate.invoke(event(gate.token()))
+            assert answer["statusCode"] == 504
+            assert "time was over" in json.loads(answer["body"])["message"]
+        assert gate.invoke(event())["statusCode"] == 401
+
+
+@pytest.mark.parametrize(
+    ("method", "message", "fields"),
+    [("GET", None, {}), ("POST", LISTEN, {"mcp-method": "subscriptions/listen"})],
+    ids=["before 2026-07-28", "since then"],
+)
+def test_stream_that_only_waits_is_answered_with_what_there_was(
+    method: str, message: Any, fields: dict[str, str]
 ) -> None:
-    async with deployed(tmp_path, kind, stage, remaps=remaps) as origin, httpx.AsyncClient(base_url=origin) as http:
-        refused = await http.post("/mcp", json={})
-        assert refused.status_code == 401
-        assert (REMAPPED.lower() in refused.headers, "www-authenticate" in refused.headers) == (remaps, not remaps)
-        found = await http.get("/.well-known/oauth-protected-resource/mcp")
-        assert found.json()["authorization_servers"] == [origin]
+    with local(Slow(begins=True), seconds=0.6) as gate:
+        answer = gate.invoke(event(gate.token(), method, message, **fields))
+    assert answer["statusCode"] == 200
+    assert answer["body"].startswith(": waiting\n\n")
 
 
-async def test_stage_before_the_path_of_an_http_api_is_taken_off(tmp_path: Path) -> None:
-    async with deployed(tmp_path, HTTP_API, "prod") as origin, httpx.AsyncClient(base_url=origin) as http:
-        assert (await http.get("/prod/healthz")).json() == {"status": "ok"}
-        assert (await http.post("/prod/mcp", json={})).status_code == 401
-        assert (await http.get("/production/healthz")).status_code == 404
+@pytest.mark.parametrize(
+    ("app", "said"),
+    [
+        pytest.param(Slow(begins=False, raises=True), "Internal Server Error", id="fails"),
+        pytest.param(silent, "cannot be completed", id="says nothing"),
+    ],
+)
+def test_server_that_does_not_answer_is_an_error_without_its_words(app: ASGIApp, said: str) -> None:
+    with local(app) as gate:
+        answer = gate.invoke(event(gate.token()))
+    assert answer["statusCode"] == 500
+    assert said in answer["body"]
+    assert "secret" not in answer["body"]
 
 
-async def test_rest_api_takes_its_stage_off_itself(tmp_path: Path) -> None:
-    async with deployed(tmp_path, REST_API, "prod") as origin, httpx.AsyncClient(base_url=origin) as http:
-        assert (await http.post("/prod/mcp", json={})).status_code == 401
-        assert (await http.get("/.well-known/oauth-protected-resource/prod/mcp")).status_code == 403  # never ours
+def test_fetch_of_keys_is_not_frozen_with_the_instance() -> None:
+    """Its time would run out before the next invocation, and tokens be answered with 503 for half a minute."""
+    with local() as gate:
+        keys = next(iter(gate.gate.state.gates["/mcp"].verifier.issuers.values())).keys
+        answer = gate.invoke(event(gate.token()))
+        assert answer["statusCode"] == 200
+        assert keys._flight is None
+        assert keys.failure, "the issuer is nowhere, and that is known now"
 
 
-async def test_every_decision_is_written_before_the_instance_is_frozen(tmp_path: Path) -> None:
-    async with deployed(tmp_path, HTTP_API) as origin:
-        ada = Person(USER.name, USER.password)
-        async with ada.connected(f"{origin}/mcp", "2026-07-28") as client:
-            await client.call_tool("greet", {"name": "Ada"})
-        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
-    assert [line["client"] for line in lines if line.get("decision") == "allowed" and line.get("subject")]
+def test_event_of_no_front_door_is_an_error_of_the_function() -> None:
+    with local() as gate, pytest.raises(RuntimeError):
+        gate.invoke({"source": "aws.events"})
+
+
+def test_call_without_a_context_has_no_limit() -> None:
+    assert seconds_left(None) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "carried"),
+    [
+        pytest.param(b"x" * (MAX_ANSWER - 100_000), True, id="as large as may be"),
+        pytest.param(b"x" * MAX_ANSWER, False, id="larger"),
+        pytest.param(b'"' * (MAX_ANSWER // 2), False, id="larger as JSON"),
+        pytest.param(b"\xff" * (MAX_ANSWER * 4 // 5), False, id="larger as base64"),
+        pytest.param(b"\xff" * (MAX_ANSWER // 2), True, id="small enough as base64"),
+    ],
+)
+def test_answer_that_lambda_cannot_carry_is_a_sentence(answer: bytes, carried: bool) -> None:
+    with local(Recorder(answer)) as gate:
+        made = gate.invoke(event(gate.token(), message=tools_call("any")))
+    assert made["statusCode"] == (200 if carried else 502)
+    assert carried or "6 MB" in json.loads(made["body"])["message"]
+    assert len(json.dumps(made)) <= MAX_ANSWER
+
+
+def test_every_decision_is_written_before_the_instance_is_frozen(unpacked: Path, tmp_path: Path) -> None:
+    settings = {"public_url": PUBLIC, "issuers": [{"issuer": "https://issuer.example"}]}
+    with function(unpacked, task(unpacked, tmp_path, settings)) as gate:
+        assert gate.invoke(event())["statusCode"] == 401
+        (line,) = [json.loads(line) for line in gate.log.read_text().splitlines() if '"decision"' in line]
+    assert (line["decision"], line["reason"]) == ("refused", "missing_token")
+
+
+def test_busy_instances_are_joined_by_another_and_all_leave(unpacked: Path, tmp_path: Path) -> None:
+    settings = {"public_url": PUBLIC, "issuers": [{"issuer": "https://issuer.example"}]}
+    with function(unpacked, task(unpacked, tmp_path, settings), most=2) as gate:
+        opened = [gate.open(event()) for _ in range(3)]
+        assert [json.loads(one.everything())["statusCode"] for one in opened] == [401, 401, 401]
+        instances = gate.instances[:]
+    assert [instance.poll() is not None for instance in instances] == [True, True]
+    assert "Traceback" not in gate.log.read_text()
+
+
+ENDING = """
+import json, sys
+import deploy.aws_lambda
+asked = json.loads(sys.argv[1])
+answer = deploy.aws_lambda.handler(asked, None)
+assert answer["statusCode"] == 200, answer
+"""
+
+
+def test_process_that_ends_leaves_nothing_under_way(unpacked: Path, tmp_path: Path) -> None:
+    """Python takes itself apart with what is left: a task of the gate that still waited ended it by SIGSEGV."""
+    issuer = plain_issuer()
+    (tmp_path / "keys.json").write_text(json.dumps(issuer.keys.document()))
+    settings = {
+        "public_url": PUBLIC,
+        "issuers": [{"issuer": issuer.url, "token_type": "at+jwt", "jwks_file": "keys.json"}],
+        "resources": [{"tools": ["greetings"]}],
+        "audit_log": "off",
+    }
+    placed = task(unpacked, tmp_path, settings)
+    asked = json.dumps(event(issuer.token("alice", CLIENT, ["mcp:use"], RESOURCE), accept="text/event-stream, */*"))
+    variables = {"PYTHONPATH": str(placed), "PYTHONDONTWRITEBYTECODE": "1", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-S", "-c", ENDING, asked]
+    ended = subprocess.run(command, cwd=placed, env=variables, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "pending" not in ended.stderr
 
 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        pytest.param("public_url: http://mcp.example.com", ["public_url: the URL must use https"], id="wrong"),
-        pytest.param("seal_keys_file: aws:ssm", ["aws:ssm: a secret at AWS is named"], id="no name of a secret"),
-        pytest.param("leeway: 7000", ["leeway: must be"], id="out of bounds"),
+        pytest.param("public_url: http://mcp.example.com", "public_url: the URL must use https", id="wrong"),
+        pytest.param("seal_keys_file: 'aws:x'", "aws:x: a secret at AWS is named", id="no name of a secret"),
     ],
 )
 def test_settings_that_cannot_be_used_stop_the_start_with_sentences(
-    tmp_path: Path, settings: str, said: list[str]
+    unpacked: Path, tmp_path: Path, settings: str, said: str
 ) -> None:
     whole = {"public_url": "https://mcp.example.com", "issuers": [{"issuer": "https://issuer.example.com"}]}
-    (tmp_path / "bearergate.yaml").write_text(yaml.safe_dump(whole | yaml.safe_load(settings)))
-    with function(tmp_path, {}) as api:
-        assert api.process.wait(20) == 1
-    log = (tmp_path / "log").read_text()
-    assert all(f"bearergate: {sentence}" in log for sentence in said), log
+    with function(unpacked, task(unpacked, tmp_path, whole | yaml.safe_load(settings))) as gate:
+        gate.open(event())
+        assert gate.instances[0].wait(20) == 1
+    log = gate.log.read_text()
+    assert f"bearergate: {said}" in log, log
     assert "Traceback" not in log
 
 
@@ -174,6 +245,7 @@ def test_handler_is_made_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytes
     made = aws_lambda.handler
     assert aws_lambda.handler is made
     made.close()
+    made.close()  # as at the end of the process
     monkeypatch.delattr(aws_lambda, "handler")
 
 

@@ -24,7 +24,7 @@ from deploy import aws_streaming
 from deploy.aws_lambda import Instance
 from gateway.app import build
 from gateway.sources import parse
-from tests.aws.streaming_api import Streamed, StreamingApi, streaming_api
+from tests.aws.runtime import Invocation, RuntimeApi, runtime_api
 from tests.deploy.laptop import ROOT
 from tests.gated import CLIENT, PUBLIC, RESOURCE, plain_issuer
 
@@ -70,14 +70,14 @@ class Server:
 
 
 class Running:
-    def __init__(self, api: StreamingApi, server: Server, token: str, audit: list[bytes]) -> None:
+    def __init__(self, api: RuntimeApi, server: Server, token: str, audit: list[bytes]) -> None:
         self.api, self.server, self.token, self.audit = api, server, token, audit
 
-    def ask(self, what: str, *, rest: bool = False, **options: Any) -> Streamed:
+    def ask(self, what: str, *, rest: bool = False, method: str = "GET", **options: Any) -> Invocation:
         """Invoke with a request for a path of the server."""
         headers = {"host": "gw.example", "authorization": f"Bearer {self.token}"}
         path = f"/mcp/{what}"
-        http = {"method": "GET", "path": path, "sourceIp": "192.0.2.1"}
+        http = {"method": method, "path": path, "sourceIp": "192.0.2.1"}
         event: dict[str, Any] = {
             "version": "2.0",
             "rawPath": path,
@@ -87,7 +87,7 @@ class Running:
         if rest:
             event = {"resource": "/{proxy+}", "path": path, "httpMethod": "GET", "headers": headers}
             event["requestContext"] = {"stage": "prod"}
-        return self.api.invoke(event, **options)
+        return self.api.open(event, **options)
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def running() -> Iterator[Running]:
     gate = build(settings, {"/mcp": server}, audit=audit.append, now=issuer.clock.now)
     gate.state.gates["/mcp"].verifier.issuers[issuer.url].keys.begin_with(json.dumps(issuer.keys.document()).encode())
     token = issuer.token("alice", CLIENT, ["mcp:use"], RESOURCE)
-    with streaming_api() as api:
+    with runtime_api() as api:
         ended: list[str] = []
 
         def work() -> None:
@@ -173,12 +173,19 @@ def test_answer_that_cannot_be_had_is_an_error_of_the_function(what: str, second
 )
 def test_answer_that_breaks_off_says_so_in_trailers(what: str, seconds: float, kind: str) -> None:
     with running() as it:
-        made = it.ask(what, seconds=seconds)
+        made = it.ask(what, seconds=seconds, method="POST")
         assert made.whole()[1] == b"data: 1\n\n"
         assert made.trailers["lambda-runtime-function-error-type"] == kind
         error = json.loads(base64.b64decode(made.trailers["lambda-runtime-function-error-body"]))
         assert error["errorType"] == kind
         assert "secret" not in error["errorMessage"]
+
+
+def test_stream_that_only_waits_ends_well_when_the_time_is_over() -> None:
+    with running() as it:
+        made = it.ask("endless", seconds=1.0)
+        assert made.whole()[1] == b"data: 1\n\n"
+        assert made.trailers == {}
 
 
 def test_empty_last_message_ends_the_answer() -> None:
@@ -222,7 +229,7 @@ def test_server_hears_that_the_client_has_gone() -> None:
 @pytest.mark.parametrize("event", [{}, [], {"version": "2.0", "requestContext": {}}, "text"])
 def test_event_that_is_no_request_is_one_sentence(event: Any) -> None:
     with running() as it:
-        made = it.api.invoke(event)
+        made = it.api.open(event)
         assert made.chunk() is None
         assert made.error["errorMessage"].startswith("This event is no request")
 
@@ -239,9 +246,9 @@ def test_message_without_a_body_is_no_end_of_the_answer() -> None:
 def test_module_runs_as_the_runtime(tmp_path: Path, public_url: str, status: int | None) -> None:
     settings = {"public_url": public_url, "issuers": [{"issuer": "https://issuer.example"}], "audit_log": "off"}
     (tmp_path / "bearergate.yaml").write_text(yaml.safe_dump(settings))
-    with streaming_api() as api:
+    with runtime_api() as api:
         http = {"method": "POST", "path": "/mcp", "sourceIp": "192.0.2.1"}
-        made = api.invoke({"version": "2.0", "headers": {"host": "gw.example"}, "requestContext": {"http": http}})
+        made = api.open({"version": "2.0", "headers": {"host": "gw.example"}, "requestContext": {"http": http}})
         api.waiting.put(None)
         variables = os.environ | {"PYTHONPATH": str(ROOT), "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_port}"}
         command = [sys.executable, "-m", "deploy.aws_streaming"]
@@ -269,7 +276,7 @@ def test_main_ends_with_a_sentence(tmp_path: Path) -> None:
     assert "AWS_LAMBDA_RUNTIME_API is not set" in aws_streaming.main({})
     file = tmp_path / "bearergate.yaml"
     file.write_text(yaml.safe_dump(SETTINGS | {"issuers": [{"issuer": "https://issuer.example"}], "audit_log": "off"}))
-    with streaming_api() as api:
+    with runtime_api() as api:
         variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_port}", "BEARERGATE_FILE": str(file)}
         api.waiting.put(None)
         assert aws_streaming.main(variables) == "bearergate: the Runtime API answers 410"

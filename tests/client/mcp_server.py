@@ -7,7 +7,7 @@ import os
 from typing import Annotated
 
 import anyio
-from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver import Context, Image, MCPServer
 from mcp.server.mcpserver.resolve import Elicit, Resolve
 from mcp.types import ToolAnnotations
 from pydantic import BaseModel
@@ -68,7 +68,8 @@ def stock(begun: anyio.Event, gate: anyio.Event) -> MCPServer:
         return f"paid {amount}"
 
     @server.tool(description="Only reads", annotations=READS)
-    async def slow() -> str:
+    async def slow(ctx: Context) -> str:
+        await ctx.report_progress(1, message="slow has begun")
         begun.set()
         await gate.wait()
         return "done"

@@ -12,6 +12,7 @@ import pytest
 
 from tests.client.browser import variable
 from tests.client.conftest import Home
+from tests.client.test_walk import redirect
 from tests.deploy.laptop import Laptop
 
 NOWHERE = "http://127.0.0.1:9/mcp"  # the discard port, where nothing listens
@@ -86,33 +87,33 @@ def test_call_prints_the_answer_and_nothing_else(running: Laptop, logged_in: Hom
 
 
 def test_call_with_json_prints_the_whole_result_in_a_line(running: Laptop, logged_in: Home) -> None:
-    done = logged_in.run("call", "--json", running.endpoint, "greet", '{"name": "Ada"}')
+    done = logged_in.inside("call", "--json", running.endpoint, "greet", '{"name": "Ada"}')
     assert json.loads(done.stdout)["structuredContent"] == {"result": "Hello, Ada!"}
     assert done.stdout.count("\n") == 1
 
 
 def test_token_is_printed_for_other_programs(running: Laptop, logged_in: Home) -> None:
-    done = logged_in.run("token", running.endpoint)
+    done = logged_in.inside("token", running.endpoint)
     assert done.returncode == 0
     assert done.stdout.count(".") == 2
-    other = logged_in.run(
+    other = logged_in.inside(
         "call", running.endpoint, "greet", ACCESS_TOKEN=done.stdout.strip(), XDG_STATE_HOME="/nowhere"
     )
     assert other.stdout == "Hello, World!\n"
-    told = json.loads(logged_in.run("token", "--json", running.endpoint).stdout)
+    told = json.loads(logged_in.inside("token", "--json", running.endpoint).stdout)
     assert set(told) == {"access_token", "expires_at", "scope"}
 
 
 def test_exit_statuses_tell_the_causes_apart(running: Laptop, logged_in: Home) -> None:
-    assert logged_in.run("call", NOWHERE, "greet").returncode == 5
-    assert logged_in.run("call", running.endpoint, "greet", '{"name": 7}').returncode == 4
-    assert logged_in.run("call", running.endpoint, "greet", "[]").returncode == 2
-    assert logged_in.run("call", "ftp://x", "greet").returncode == 2
-    assert logged_in.run("token", NOWHERE).returncode == 3
+    assert logged_in.inside("call", NOWHERE, "greet").returncode == 5
+    assert logged_in.inside("call", running.endpoint, "greet", '{"name": 7}').returncode == 4
+    assert logged_in.inside("call", running.endpoint, "greet", "[]").returncode == 2
+    assert logged_in.inside("call", "ftp://x", "greet").returncode == 2
+    assert logged_in.inside("token", NOWHERE).returncode == 3
 
 
 def test_what_needs_more_scopes_says_which(running: Laptop, logged_in: Home) -> None:
-    done = logged_in.run("call", running.endpoint, "multi-greet")
+    done = logged_in.inside("call", running.endpoint, "multi-greet")
     assert done.returncode == 3
     assert "bearergate login --scope" in done.stderr
     assert "greetings:many" in done.stderr
@@ -121,7 +122,7 @@ def test_what_needs_more_scopes_says_which(running: Laptop, logged_in: Home) -> 
 def test_login_with_more_scopes_is_enough_for_more(running: Laptop, member: Home) -> None:
     (many,) = running.scopes("greetings:many")
     assert member.run("login", "--scope", many, running.endpoint).returncode == 0
-    done = member.run("call", running.endpoint, "multi-greet", '{"name": "Ada"}')
+    done = member.inside("call", running.endpoint, "multi-greet", '{"name": "Ada"}')
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"Hello, Ada! ({count})" for count in (1, 2, 3)]
     assert "[info] Greeting 2 of 3: hello, Ada!" in done.stderr
@@ -151,13 +152,13 @@ def test_shell_reads_commands_from_a_pipe(running: Laptop, logged_in: Home) -> N
 
 
 def test_script_ends_with_the_status_of_its_first_failure(running: Laptop, logged_in: Home) -> None:
-    done = logged_in.run("shell", running.endpoint, "-c", "greet Ada\nnonsense\ngreet Bob")
+    done = logged_in.inside("shell", running.endpoint, "-c", "greet Ada\nnonsense\ngreet Bob")
     assert (done.returncode, done.stdout) == (2, "Hello, Ada!\n")
     assert done.stderr == "There is no command nonsense: type help for those there are\n"
 
 
 def test_json_of_the_shell_is_one_document_for_each_command(running: Laptop, logged_in: Home) -> None:
-    done = logged_in.run(
+    done = logged_in.inside(
         "shell", "--json", running.endpoint, "-c", "list-tools", "-c", "greet Ada", "-c", "auth status"
     )
     tools, result, status = [json.loads(line) for line in done.stdout.splitlines()]
@@ -167,8 +168,8 @@ def test_json_of_the_shell_is_one_document_for_each_command(running: Laptop, log
 
 
 def test_status_never_shows_a_token(running: Laptop, logged_in: Home) -> None:
-    token = logged_in.run("token", running.endpoint).stdout.strip()
-    done = logged_in.run("shell", running.endpoint, "-c", "auth status", "-c", "debug on", "-c", "greet")
+    token = logged_in.inside("token", running.endpoint).stdout.strip()
+    done = logged_in.inside("shell", running.endpoint, "-c", "auth status", "-c", "debug on", "-c", "greet")
     for part in token.split("."):
         assert part not in done.stdout + done.stderr
     assert "scopes\t" in done.stdout
@@ -176,7 +177,7 @@ def test_status_never_shows_a_token(running: Laptop, logged_in: Home) -> None:
 
 
 def test_logout_forgets_and_revokes(running: Laptop, alone: Home) -> None:
-    done = alone.run("shell", running.endpoint, "-c", "auth logout", "-c", "auth status", "-c", "auth logout")
+    done = alone.inside("shell", running.endpoint, "-c", "auth logout", "-c", "auth status", "-c", "auth logout")
     assert "Logged out." in done.stderr
     assert "login\tnone" in done.stdout
     assert "There was no login." in done.stderr
@@ -184,31 +185,31 @@ def test_logout_forgets_and_revokes(running: Laptop, alone: Home) -> None:
 
 
 def test_every_command_of_the_seed_is_there(home: Home) -> None:
-    done = home.run("shell", NOWHERE, "-c", "help")
+    done = home.inside("shell", NOWHERE, "-c", "help")
     listed = {line.split("\t")[0].split()[0] for line in done.stdout.splitlines()}
     assert set(SEED) < listed
     assert {"read-resource", "list-prompts", "get-prompt", "history"} < listed
 
 
 def test_bedrock_report_asks_the_tool_with_the_seeds_arguments(running: Laptop, logged_in: Home) -> None:
-    done = logged_in.run("shell", running.endpoint, "-c", "bedrock-report us-east-1 /logs none")
+    done = logged_in.inside("shell", running.endpoint, "-c", "bedrock-report us-east-1 /logs none")
     assert done.returncode == 2
     assert "whole number" in done.stderr
-    assert logged_in.run("shell", running.endpoint, "-c", "bedrock-report").returncode in (0, 3, 4)
+    assert logged_in.inside("shell", running.endpoint, "-c", "bedrock-report").returncode in (0, 3, 4)
 
 
 def test_environment_chooses_as_it_did_in_the_seed(running: Laptop, logged_in: Home) -> None:
-    token = logged_in.run("token", running.endpoint).stdout.strip()
+    token = logged_in.inside("token", running.endpoint).stdout.strip()
     variables = {"MCP_SERVER_URL": running.endpoint, "AUTH_METHOD": "lambda", "ACCESS_TOKEN": token}
-    done = logged_in.run("shell", "-c", "greet Ada\nauth status", MCP_CLIENT_DEBUG="true", **variables)
+    done = logged_in.inside("shell", "-c", "greet Ada\nauth status", MCP_CLIENT_DEBUG="true", **variables)
     assert done.returncode == 0, done.stderr
     assert "auth method\tlambda" in done.stdout
     assert "[debug] POST /mcp" in done.stderr
     assert token not in done.stdout + done.stderr
-    wrong = logged_in.run("shell", "-c", "greet", **{**variables, "ACCESS_TOKEN": "wrong"})
+    wrong = logged_in.inside("shell", "-c", "greet", **{**variables, "ACCESS_TOKEN": "wrong"})
     assert wrong.returncode == 3
     assert "ACCESS_TOKEN" in wrong.stderr
-    assert logged_in.run("shell", "-c", "help", AUTH_METHOD="magic").returncode == 2
+    assert logged_in.inside("shell", "-c", "help", AUTH_METHOD="magic").returncode == 2
 
 
 def test_pasted_redirect_logs_in_where_there_is_no_browser(running: Laptop, member: Home) -> None:
@@ -230,22 +231,12 @@ def test_pasted_redirect_logs_in_where_there_is_no_browser(running: Laptop, memb
     assert f"Logged in as {running.user}" in said
 
 
-def redirect(member: Home, running: Laptop, url: str) -> str:
-    """The address that a browser on another machine ends at."""
-    code = (
-        "import asyncio, sys, urllib.parse; from tests.deploy.laptop import log_in;"
-        "print('http://127.0.0.1/callback?' + urllib.parse.urlencode(asyncio.run(log_in(*sys.argv[1:]))))"
-    )
-    command = [sys.executable, "-c", code, url, running.user, running.password]
-    return subprocess.run(command, env=member.environment, capture_output=True, text=True, check=True).stdout.strip()
-
-
 def test_known_client_id_needs_no_registration(running: Laptop, member: Home) -> None:
     done = member.run("login", running.endpoint, OAUTH_CLIENT_ID="laptop")
     assert done.returncode == 0, done.stderr
-    done = member.run("shell", running.endpoint, "-c", "auth status", OAUTH_CLIENT_ID="laptop")
+    done = member.inside("shell", running.endpoint, "-c", "auth status", OAUTH_CLIENT_ID="laptop")
     assert "client\tlaptop" in done.stdout
-    assert member.run("call", running.endpoint, "greet").returncode == 3, "another client's login is not used"
+    assert member.inside("call", running.endpoint, "greet").returncode == 3, "another client's login is not used"
 
 
 def test_secret_is_never_an_argument(running: Laptop, home: Home) -> None:

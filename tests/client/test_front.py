@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import httpx
 import pytest
 import yaml
 
 from tests.client.conftest import Home
-from tests.client.stock import stock_server
-from tests.deploy.laptop import ROOT
+from tests.client.stock import Process, listening, stock_server
+from tests.client.tmux import terminal
+from tests.ports import free_port
 
 
 @dataclass
@@ -24,13 +20,12 @@ class Front:
     """Where the front is, and who can log in there."""
 
     endpoint: str
-    user: str = "alice"
-    password: str = "wonderland"
+    issuer: Process
 
 
 @pytest.fixture
 def front(home: Home) -> Iterator[Front]:
-    port, issuer_port = free_ports(2)
+    port, issuer_port = free_port(), free_port()
     issuer, origin = f"http://127.0.0.1:{issuer_port}", f"http://localhost:{port}"
     with stock_server() as stock:
         settings = {
@@ -43,61 +38,42 @@ def front(home: Home) -> Iterator[Front]:
         file = home.folder / "front.yaml"
         file.write_text(yaml.safe_dump(settings))
         people = ("--user", "alice:wonderland", "--scope", "use=Use it", "--resource", f"{origin}/mcp")
-        with (
-            program("conformance.issuer", "--port", str(issuer_port), *people, ready=f"{issuer}/jwks"),
-            program("deploy.cli", "serve", "--file", str(file), ready=f"{origin}/healthz"),
-        ):
-            yield Front(f"{origin}/mcp")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens at."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
-
-
-@contextmanager
-def program(module: str, *arguments: str, ready: str) -> Iterator[None]:
-    """A program that runs until the end of the block; it is ready when something answers at the URL."""
-    command: Sequence[str] = [sys.executable, "-m", module, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            deadline = time.monotonic() + 30
-            while not answers(ready):
-                assert process.poll() is None, process.stderr.read() if process.stderr else ""
-                assert time.monotonic() < deadline, f"{module} did not start"
-                time.sleep(0.05)  # another process; nothing tells that it listens
-            yield
-        finally:
-            process.terminate()
-
-
-def answers(url: str) -> bool:
-    """Whether anything answers there."""
-    try:
-        httpx.get(url)
-    except httpx.TransportError:
-        return False
-    return True
+        issuing = [sys.executable, "-m", "conformance.issuer", "--port", str(issuer_port), *people]
+        serving = [sys.executable, "-m", "deploy.cli", "serve", "--file", str(file)]
+        with listening(issuing, issuer_port) as process, listening(serving, port):
+            browser = f"{sys.executable} -m tests.client.browser alice wonderland %s"
+            home.variables.update({"BROWSER": browser, "SEEN": "/dev/null"})
+            yield Front(f"{origin}/mcp", process)
 
 
 def test_login_and_calls_through_a_front(front: Front, home: Home) -> None:
-    browser = f"{sys.executable} -m tests.client.browser {front.user} {front.password} %s"
-    home.variables.update({"BROWSER": browser, "SEEN": "/dev/null"})
-    assert home.run("call", front.endpoint, "rows").returncode == 3
+    assert home.inside("call", front.endpoint, "rows").returncode == 3
     done = home.run("login", front.endpoint)
     assert done.returncode == 0, done.stderr
-    done = home.run("shell", front.endpoint, "-c", 'list-tools\ncall-tool rows\ncall-tool pay {"amount": 2}')
+    done = home.inside("shell", front.endpoint, "-c", 'list-tools\ncall-tool rows\ncall-tool pay {"amount": 2}')
     assert done.returncode == 0, done.stderr
     assert "paid 2" in done.stdout
     assert "a\t1" in done.stdout
-    done = home.run("call", front.endpoint, "long", '{"megabytes": 20}')
+    done = home.inside("call", front.endpoint, "long", '{"megabytes": 20}')
     assert done.returncode == 0, done.stderr
     assert len(done.stdout) == 20_000_000
-    assert home.run("call", front.endpoint, "broken").returncode == 4
+    assert home.inside("call", front.endpoint, "broken").returncode == 4
+
+
+def test_person_goes_on_while_the_issuer_is_down(front: Front, home: Home) -> None:
+    with terminal(home, "shell", front.endpoint, columns=60) as screen:
+        screen.sees(r"^Not connected yet")
+        screen.type("list-tools")
+        screen.sees(r"^  pay +amount")
+        front.issuer.kill()
+        front.issuer.wait()
+        screen.type("auth refresh")
+        screen.sees(r"^127\.0\.0\.1 cannot be reached \(\w+\)")
+        screen.type('call-tool pay {"amount": 4}')
+        screen.sees(r"^paid 4")
+        screen.type("auth logout")
+        screen.sees(r"^Logged out here, but http://127\.0\.0\.1:\d+ was not told to end the tokens: 127")
+        screen.type('call-tool pay {"amount": 5}')
+        screen.sees(r"^The issuer cannot be asked: ")
+        screen.type("auth status")
+        screen.sees(r"login +none")

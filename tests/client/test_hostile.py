@@ -197,4 +197,4 @@ async def test_endpoint_that_is_no_url_ends_in_a_sentence(here: World, member: s
     _, happened = await here.get(auth)
     assert happened.refusal is None or "\x1b" not in str(happened.refusal)
     if happened.refusal is None:
-        assert await Server(auth.settings, here.vault, None).log_out()
+        assert await Server(auth.settings, here.vault, None).log_out() is not None

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,3 +210,37 @@ def test_without_a_pager_everything_is_printed(capsys: pytest.CaptureFixture[str
         os.environ.pop("PAGER") if before is None else os.environ.update(PAGER=before)
     assert capsys.readouterr().out == "all\nof it\n"
     assert has_colour() in (True, False)
+
+
+def words(terminal: int) -> list[list[str]]:
+    """The words of each line on a terminal."""
+    text = re.sub(r"\x1b\[[0-9;]*m|─", "", all_of(terminal))
+    return [line.split() for line in text.splitlines() if line.strip()]
+
+
+def test_table_of_more_columns_than_fit_is_a_list_of_each_record(screen: tuple[TextIO, int]) -> None:
+    stream, ours = screen
+    columns = [f"column-{number}" for number in range(9)]
+    Output(out=stream, err=stream).table(columns, [["long-value"] * 9, ["other-value"] * 9], "many")
+    assert words(ours) == [["many"], *([name, value] for value in ("long-value", "other-value") for name in columns)]
+
+
+def test_structure_within_a_structure_is_a_table_of_its_own(screen: tuple[TextIO, int]) -> None:
+    stream, ours = screen
+    structure = {"days": 1, "totals": {"in": 2, "out": 3}, "daily": [{"date": "x", "in": 2}], "deep": {"a": {"b": 1}}}
+    show_call(call(structured=structure), "t", Output(out=stream, err=stream))
+    assert words(ours) == [
+        ["name", "value"],
+        ["days", "1"],
+        ["deep", '{"a":', '{"b":', "1}}"],
+        *(["totals"], ["name", "value"], ["in", "2"], ["out", "3"]),
+        *(["daily"], ["date", "in"], ["x", "2"]),
+    ]
+    show_call(call(structured={"a": {"b": 1}, "c": {"d": 2}}), "t", Output(out=stream, err=stream))
+    assert words(ours)[0] == ["a"]
+
+
+def test_records_that_have_nothing_in_common_are_no_table(output: Output) -> None:
+    records = [{f"member-{number}": number} for number in range(300)]
+    show_call(call(structured={"records": records}), "t", output)
+    assert json.loads(shown(output)) == records

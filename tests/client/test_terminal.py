@@ -9,9 +9,10 @@ import sys
 import pytest
 
 from tests.client.conftest import Home
-from tests.client.stock import stock_server
+from tests.client.stock import listening, stock_server
 from tests.client.tmux import terminal
 from tests.deploy.laptop import ROOT, Laptop, laptop
+from tests.ports import free_port
 
 CONNECTED = r"^Connected to"
 
@@ -24,7 +25,7 @@ def logged_in(running: Laptop, member: Home) -> Home:
 
 def test_person_logs_in_calls_and_leaves(running: Laptop, member: Home) -> None:
     with terminal(member, "shell", running.endpoint) as screen:
-        screen.sees(r"Not connected yet: You are not logged in")
+        screen.sees(r"Not connected yet: you are not logged in")
         screen.type("auth login")
         screen.sees(r"^Logged in as alice")
         screen.type("connect")
@@ -90,19 +91,33 @@ def test_missing_arguments_are_asked_for_and_results_are_tables_and_files(home: 
         screen.sees(r"accept name='Ada'")
 
 
-def test_nothing_of_a_hostile_server_reaches_the_terminal_raw(home: Home) -> None:
-    with stock_server() as stock, terminal(home, "shell", stock.url) as screen:
-        screen.sees(CONNECTED)
-        screen.type("connect")
-        screen.sees(r"Connected to stock\\x1b\[31m")
-        screen.type("call-tool hostile")
-        screen.sees(r"\\x1b\]0;owned\\x07\\x1b\[2J\\x1b\[31mred")
-        screen.type("list-tools")
-        screen.sees(r"Says hostile")
-        screen.type("call-tool rows")
-        screen.sees(r"name +count")
+@pytest.mark.parametrize("columns", [100, 60])
+def test_nothing_of_a_hostile_server_reaches_the_terminal_raw(home: Home, columns: int) -> None:
+    port = free_port()
+    with listening([sys.executable, "-m", "tests.client.hostile_server", str(port)], port):
+        with terminal(home, "shell", f"http://127.0.0.1:{port}/mcp", columns=columns, PAGER="cat") as screen:
+            screen.sees(CONNECTED)
+            for typed, seen in (
+                ("connect", r"Connected to hostile \\x1b\]0;owned"),
+                ("list-tools", r"^  say +Says"),
+                ("list-resources", r"^  hostile://one"),
+                ("list-prompts", r"^  demand +of"),
+                ("call-tool say", r"\\x1b\]0;owned\\x07\\x1b\[2J\\x1b\[31mred"),
+                ("call-tool fail", r"The tool fail failed\."),
+                ("call-tool report", r"^\[warning\] \\x1b"),
+                ("read-resource hostile://one", r"^> read-resource hostile://one\n\\x1b"),
+                ('get-prompt demand {"of": "Ada"}', r"^Ada \\x1b"),
+                ("call-tool ask", r"The server asks: Who \\x1b"),
+                ("me", r"answered name='me'"),
+                ("read-resource hostile://none", r"^The server refuses: "),
+            ):
+                screen.type(typed)
+                screen.sees(seen)
+            screen.type("call-tool ", "Tab", "Tab")
+            screen.sees("say .*fail|fail .*say|report")
+            screen.press("C-c")
         raw = screen.raw.read_text()
-    assert "owned" in raw
+    assert raw.count("owned") > 10
     for harm in ("\x1b]0;owned", "\x1b[2J\x1b[31mred", "\u202e", "\x9b1A", "\r over"):
         assert harm not in raw
 
@@ -195,3 +210,14 @@ def test_first_prompt_does_not_wait_for_the_sdk() -> None:
     code = "import sys, deploy.cli, client.shell, client.commands, client.terminal; print('mcp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_ctrl_c_that_comes_too_late_does_not_end_the_shell(home: Home) -> None:
+    with stock_server() as stock, terminal(home, "shell", stock.url) as screen:
+        screen.sees(CONNECTED)
+        screen.type("call-tool slow")
+        screen.sees(r"1 slow has begun")
+        screen.press(*["C-c"] * 20)
+        screen.sees(r"^Cancelled\.")
+        screen.type("call-tool rows")
+        screen.sees(r"name +count")

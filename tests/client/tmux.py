@@ -48,6 +48,14 @@ class Screen:
             time.sleep(0.05)  # another process draws it
         return found
 
+    def leaves(self) -> None:
+        """Have the program end; keys that come while it is not at its prompt may be lost on it."""
+        deadline = time.monotonic() + SECONDS
+        while re.search("^left", self.text(), re.MULTILINE) is None:
+            assert time.monotonic() < deadline, f"it does not leave:\n{self.text()}"
+            self.press("C-c", "C-d")
+            time.sleep(0.3)  # another process; nothing tells that it took the keys
+
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-L", self.socket, "-f", "/dev/null", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -62,13 +70,13 @@ def terminal(home: Home, *arguments: str, columns: int = 100, rows: int = 40, **
     set_ = [f"{name}={value}" for name, value in {**home.environment, **variables}.items() if name != "TERM"]
     command = shlex.join(["env", "-i", *set_, "TERM=screen", sys.executable, "-m", "deploy.cli", *arguments])
     script = home.folder / "run"
-    script.write_text(f"trap : INT\nclear\n{command}\necho left $?\n")  # a line that is typed has a bound
+    script.write_text(f"trap : INT\nclear\n{command}\nprintf '\\nleft %s\\n' $?\n")  # a line that is typed has a bound
     screen._tmux("new-session", "-d", "-s", "t", "-c", str(home.folder), "-x", str(columns), "-y", str(rows), "sh")
+    screen._tmux("set-option", "-g", "remain-on-exit", "on")  # so that a key too many does no harm
     try:
         screen._tmux("pipe-pane", "-t", "t", f"cat > {shlex.quote(str(screen.raw))}")
         screen.type("sh run")
         yield screen
-        screen.press("C-c", "C-d")
-        screen.sees("^left")
+        screen.leaves()
     finally:
         screen._tmux("kill-server")

@@ -44,6 +44,7 @@ class Authority:
     rotates: bool = True
     refreshes: bool = True
     token: Answer = lambda _form: None  # an answer of the token endpoint in place of its own
+    revoking: Response = field(default_factory=Response)
     count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     refresh: str = ""  # the only refresh token that works
 
@@ -112,7 +113,7 @@ class Authority:
     async def revoke(self, request: Request) -> Response:
         form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
         self.seen.append(("/revoke", {**form, "_authorization": request.headers.get("authorization")}))
-        return Response()
+        return self.revoking
 
 
 ENDPOINTS = {"authorization": "authorize", "token": "token", "registration": "register", "revocation": "revoke"}
