@@ -24,7 +24,7 @@ from deploy.assembly import assemble
 from deploy.aws_secrets import SecretUnavailable, secret_files
 from deploy.output import JsonLines, audit_writer
 from gateway.app import drain, flush
-from gateway.keys import KeySet
+from gateway.keys import FETCHING
 from gateway.settings import Settings
 from gateway.sources import SettingsError, parse, values_of
 from tools.registry import PluginError
@@ -87,7 +87,7 @@ class Instance:
 
     async def landed(self) -> None:
         """Wait for keys that are being fetched: while the instance is frozen, their time would run out."""
-        fetching = [task for task in asyncio.all_tasks(self._loop) if is_fetch_of_keys(task)]
+        fetching = [task for task in asyncio.all_tasks(self._loop) if task.get_name() == FETCHING]
         if fetching:
             await asyncio.wait(fetching, timeout=LANDING)
 
@@ -165,11 +165,6 @@ def unanswered(ended: asyncio.Future[None]) -> tuple[int, str]:
         log.error("an answer was not complete when the function's time was over")
         return 504, "The function's time was over before the answer was complete."
     return 500, "The answer cannot be completed; the function's log says why."
-
-
-def is_fetch_of_keys(task: asyncio.Task[Any]) -> bool:
-    """Whether a task of the loop is one."""
-    return getattr(task.get_coro(), "cr_code", None) is KeySet._load.__code__  # noqa: SLF001 - nothing else tells
 
 
 def seconds_left(context: Any) -> float | None:

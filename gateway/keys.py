@@ -19,6 +19,7 @@ FRESH = 600.0  # seconds a key set is used without asking again
 COOLDOWN = 30.0  # seconds between two fetches, whoever asks and whatever for
 STALE = 86_400.0  # seconds an old key set serves while the issuer cannot be reached
 AHEAD = 0.8  # part of FRESH after which the next request sends for a new key set without waiting
+FETCHING = "keys of an issuer are fetched"  # the name of the task that does it
 MAX_KEYS = 100  # a key set is a handful; what is beyond is not read
 
 # What a key must be to verify an algorithm (RFC 7518 §3.1, RFC 8037 §3.1). No HMAC: a published key is public.
@@ -112,7 +113,7 @@ class KeySet:
         """Send for the key set, unless that is under way or was tried within the cooldown; waits for nothing."""
         if self._flight is None and self._now() - self._asked >= COOLDOWN:
             self._asked = self._now()
-            self._flight = asyncio.get_running_loop().create_task(self._load())
+            self._flight = asyncio.get_running_loop().create_task(self._load(), name=FETCHING)
 
     async def refresh(self) -> None:
         """Fetch the key set unless that was tried within the cooldown; all who wait share one fetch."""

@@ -65,7 +65,13 @@ def test_every_check_of_a_suite_passes(arguments: tuple[str, ...], scenarios: in
 
 
 @pytest.mark.parametrize(
-    "scenario", ["auth/client-credentials-basic", "auth/client-credentials-jwt", "auth/wif-jwt-bearer"]
+    "scenario",
+    [
+        "auth/client-credentials-basic",
+        "auth/client-credentials-jwt",
+        "auth/enterprise-managed-authorization",
+        "auth/wif-jwt-bearer",
+    ],
 )
 def test_machines_log_in(scenario: str, tmp_path: Path) -> None:
     _, ended, bad = check_client(tmp_path, "--scenario", scenario)
