@@ -114,7 +114,7 @@ def asked(url: str) -> set[str]:
 
 
 async def typescript_sdk(endpoint: str, generation: int, revision: str) -> dict[str, Any]:
-    """What the client on the official TypeScript SDK saw, which takes the same way but for the report."""
+    """What the client on the official TypeScript SDK saw, which takes the same way."""
     told = {"generation": generation, "revision": revision, "endpoint": endpoint}
     told |= {"user": USER.name, "password": USER.password}
     script = HERE / "typescript_client.mjs"

@@ -30,6 +30,7 @@ async def test_stock_clients_log_in_call_refresh_and_step_up(unpacked: Path, tmp
         check(seen)
         assert seen.logins == ([basic] if way.remaps else [basic, every])
         assert (bool(seen.many), "an error response" in seen.refusal) == (not way.remaps, way.remaps)
+        assert first["requestsInReport"] > 10
         assert first["many"].count("Hello") == 3
         assert first["greetingAfterRefresh"] == "Hello, World!"
         assert [set(login["scope"].split()) for login in first["logins"]] == [it.scopes("/all", *WORDS)]
@@ -44,6 +45,7 @@ async def test_stock_clients_log_in_call_refresh_and_step_up(unpacked: Path, tmp
             assert stepped.many.count("Hello, Ada!") == 3
             assert stepped.logins == [basic, every]
         assert second["toolsAfterStepUp"] == ["get_bedrock_usage_report", "greet", "multi-greet"]
+        assert second["requestsInReport"] > 10
         assert second["greetingAfterRefresh"] == "Hello, World!"
         assert [set(login["scope"].split()) for login in second["logins"]] == [basic, every]
 

@@ -118,6 +118,10 @@ await using(async (client, transport) => {
   seen.session = transport.sessionId !== undefined;
   seen.greeting = text(await client.callTool({ name: 'greet', arguments: { name: 'Ada' } }));
   seen.prompt = (await client.getPrompt({ name: 'greeting-template', arguments: { name: 'Ada' } })).messages.length;
+  if (seen.tools.includes('get_bedrock_usage_report')) {
+    const report = await client.callTool({ name: 'get_bedrock_usage_report', arguments: { days: 5 } });
+    seen.requestsInReport = report.structuredContent.totals.requests;
+  }
 });
 seen.loginsBeforeStepUp = provider.logins.length;
 // The first generation answers the 403 with a refresh, which can never bring more scopes, and gives up
