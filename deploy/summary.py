@@ -22,6 +22,8 @@ def summary(parameters: Mapping[str, str], outputs: Mapping[str, str], api_key: 
         yield f"  Pool     {outputs['UserPoolId']}; add people there: nobody can sign up alone"
     yield ""
     yield from clients(parameters.get("FunctionName", "bearergate"), server_url(outputs))
+    yield ""
+    yield f"See from outside whether clients can log in:  bearergate doctor {server_url(outputs)}"
 
 
 def server_url(outputs: Mapping[str, str]) -> str:

@@ -83,6 +83,7 @@ def test_deployment_ends_with_the_summary_and_a_second_one_finds_no_changes(aws:
         f"""  Cursor       {{"mcpServers": {{"bearergate": {{"url": "{url}"}}}}}}""",
         f"  Inspector    npx @modelcontextprotocol/inspector --transport http --server-url {url}",
         f"  our shell    bearergate shell {url}",
+        f"See from outside whether clients can log in:  bearergate doctor {url}",
     ):
         assert line in first.stdout
     aws.asked.clear()
