@@ -188,7 +188,7 @@ class Authorization(Holding):
         await self.authorize(demand, found)
 
     def _count(self, demand: Demand) -> None:
-        asked = frozenset((demand.scope or "").split())
+        asked = demand.scopes
         self._step_ups[asked] += 1
         if self._step_ups[asked] > STEP_UPS:
             raise NotAuthorized(f"You may not do this: it needs {_listed(asked)}, which your login does not get")
@@ -235,13 +235,20 @@ class Authorization(Holding):
             raise Misbehaved("The issuer does not say that it checks PKCE with S256, so nobody should log in there")
         if not (found.issuer.authorization_endpoint and found.issuer.token_endpoint):
             raise Misbehaved("The issuer names no place to log in")
-        async with self.person.visit(self._redirect_uri()) as visit:
+        async with self.person.visit(self._redirect_uri(), self._why(demand)) as visit:
             try:
                 await self._log_in(found, scope, visit)
             except (ClientError, OAuthFlowError):
                 visit.finish("The login did not succeed. The terminal says why.")
                 raise
             visit.finish("You are logged in. You can close this page and go back to the terminal.")
+
+    def _why(self, demand: Demand) -> str:
+        """What to tell somebody who has logged in before; nothing at the first login."""
+        if not demand.more_scopes:
+            return ""
+        granted = frozenset((self.login.scope or "").split()) if self.login else frozenset()
+        return f"This needs {_listed(demand.scopes - granted)}, which your login does not have."
 
     async def _log_in(self, found: Found, scope: str | None, visit: Visit) -> None:
         if visit.redirect_uri != self._redirect_uri() or self.context.client_info is None:

@@ -50,9 +50,9 @@ class Nobody:
     redirect_uri = REDIRECT
 
     @asynccontextmanager
-    async def visit(self, redirect_uri: str) -> AsyncIterator[Visit]:
+    async def visit(self, redirect_uri: str, why: str = "") -> AsyncIterator[Visit]:
         """A trip without a browser."""
-        del redirect_uri
+        del redirect_uri, why
         yield self
 
     async def go(self, url: str) -> dict[str, str]:

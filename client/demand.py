@@ -27,6 +27,11 @@ class Demand:
         """The scopes that the challenge names."""
         return self.challenge.params.get("scope") if self.challenge else None
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The same, one by one."""
+        return frozenset((self.scope or "").split())
+
 
 def demand_of(response: httpx2.Response) -> Demand | None:
     """What an answer asks for, or None: other answers are for the caller (MCP, Scope Challenge Handling)."""

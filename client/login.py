@@ -34,8 +34,11 @@ class Visit(Protocol):
 class Person(Protocol):
     """Somebody who can log in."""
 
-    def visit(self, redirect_uri: str) -> AbstractAsyncContextManager[Visit]:
-        """A trip that ends at this redirect URI, or at one of its own choosing if it is empty."""
+    def visit(self, redirect_uri: str, why: str = "") -> AbstractAsyncContextManager[Visit]:
+        """A trip that ends at this redirect URI, or at one of its own choosing if it is empty.
+
+        `why` is a sentence for somebody who has logged in before.
+        """
 
 
 class AtBrowser:
@@ -46,8 +49,10 @@ class AtBrowser:
         self._open = open_url
 
     @asynccontextmanager
-    async def visit(self, redirect_uri: str) -> AsyncIterator[Visit]:
+    async def visit(self, redirect_uri: str, why: str = "") -> AsyncIterator[Visit]:
         """A trip whose end a listener on loopback sees."""
+        if why:
+            self._say(why)
         async with Callback.listening(redirect_uri or ANY_PORT) as callback:
             yield _Browsing(callback, self._say, self._open)
 
@@ -83,8 +88,10 @@ class ByPaste:
         self._ask = ask  # answers, or gives an awaitable of the answer
 
     @asynccontextmanager
-    async def visit(self, redirect_uri: str) -> AsyncIterator[Visit]:
+    async def visit(self, redirect_uri: str, why: str = "") -> AsyncIterator[Visit]:
         """A trip whose end is pasted; nothing needs to listen there."""
+        if why:
+            self._say(why)
         yield _Pasting(redirect_uri or ANY_PORT, self._say, self._ask)
 
 

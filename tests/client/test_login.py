@@ -32,11 +32,12 @@ async def test_browser_is_opened_and_may_stay_open_until_it_is_closed() -> None:
         closed.set()
         return True
 
-    async with AtBrowser(said.append, browse).visit("") as visit:
+    async with AtBrowser(said.append, browse).visit("", "This needs more.") as visit:
         assert await visit.go(address(visit.redirect_uri)) == {"code": "c", "state": "right"}
         visit.finish("Done.")
     assert urlsplit(visit.redirect_uri).hostname == "127.0.0.1"
-    assert ISSUER in said[0]
+    assert said[0] == "This needs more."
+    assert ISSUER in said[1]
     await asyncio.to_thread(closed.wait, 10)
     assert "Done." in pages[0]
 
@@ -63,9 +64,10 @@ async def test_what_the_browser_ended_at_can_be_pasted() -> None:
     async def ask(_question: str) -> str:
         return "  http://127.0.0.1/callback?code=c&state=right \n"
 
-    async with ByPaste(said.append, ask).visit("") as visit:
+    async with ByPaste(said.append, ask).visit("", "This needs more.") as visit:
         assert await visit.go(address(visit.redirect_uri)) == {"code": "c", "state": "right"}
         visit.finish("Nobody sees this.")
+    assert said[0] == "This needs more."
     assert any(ISSUER in text for text in said)
 
 

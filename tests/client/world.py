@@ -167,11 +167,13 @@ class Prompt:
     def __init__(self) -> None:
         self.urls: list[str] = []
         self.outcomes: list[str] = []
+        self.reasons: list[str] = []
         self.redirect_uri = REDIRECT
 
     @asynccontextmanager
-    async def visit(self, redirect_uri: str) -> AsyncIterator[Visit]:
+    async def visit(self, redirect_uri: str, why: str = "") -> AsyncIterator[Visit]:
         self.redirect_uri = redirect_uri or REDIRECT
+        self.reasons.append(why)
         yield self
 
     async def go(self, url: str) -> dict[str, str]:

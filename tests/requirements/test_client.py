@@ -290,6 +290,8 @@ async def test_more_scopes_are_asked_for_beside_those_that_are_there(here: World
     here.server.demanded = ["b c"]
     assert (await here.get(auth))[0] == 200
     assert [each["scope"] for each in here.authority.asked("/authorize")] == ["a b", "a b c"]
+    assert here.person
+    assert here.person.reasons == ["", "This needs c, which your login does not have."], "a person is told why"
     assert len(here.authority.asked("/register")) == 1
 
 
