@@ -15,7 +15,7 @@ from tests.aws.deployed import WAYS
 from tests.aws.judged import judged
 from tests.deploy.laptop import ROOT
 
-BESIDE = 4  # judgements at a time, which mostly wait
+BESIDE = 2  # judgements at a time: more would wait for each other so long that keys are not fetched in time
 BEHIND = "function URL behind CloudFront"
 ROW = re.compile(r"^\| ([A-Z]+-[A-Z0-9-]+) \| (failed|warned) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 

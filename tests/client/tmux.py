@@ -66,16 +66,17 @@ def terminal(home: Home, *arguments: str, columns: int = 100, rows: int = 40, **
     """`bearergate` with these arguments in a terminal, until the end of the block."""
     if shutil.which("tmux") is None:
         pytest.fail("These tests need tmux: apt-get install -y tmux", pytrace=False)
-    screen = Screen(f"bearergate-{home.folder.name}-{time.monotonic_ns()}", home.folder / "raw")
+    name = f"bearergate-{home.folder.name}-{time.monotonic_ns()}"
+    screen = Screen(name, home.folder / f"{name}.raw")
     set_ = [f"{name}={value}" for name, value in {**home.environment, **variables}.items() if name != "TERM"]
     command = shlex.join(["env", "-i", *set_, "TERM=screen", sys.executable, "-m", "deploy.cli", *arguments])
-    script = home.folder / "run"
+    script = home.folder / name
     script.write_text(f"trap : INT\nclear\n{command}\nprintf '\\nleft %s\\n' $?\n")  # a line that is typed has a bound
     screen._tmux("new-session", "-d", "-s", "t", "-c", str(home.folder), "-x", str(columns), "-y", str(rows), "sh")
     screen._tmux("set-option", "-g", "remain-on-exit", "on")  # so that a key too many does no harm
     try:
         screen._tmux("pipe-pane", "-t", "t", f"cat > {shlex.quote(str(screen.raw))}")
-        screen.type("sh run")
+        screen.type(f"sh {name}")
         yield screen
         screen.leaves()
     finally:

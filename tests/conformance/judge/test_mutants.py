@@ -19,7 +19,8 @@ def reports(
 ) -> dict[object, Future[Report]]:
     """What is said of every server that a selected test is about, once it is there."""
     logs = tmp_path_factory.mktemp("logs")
-    params = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    here = [item for item in request.session.items if item.path == request.path and hasattr(item, "callspec")]
+    params = [item.callspec.params for item in here]
     right = [each["setting"] for each in params if "setting" in each]
     mutants = [each["mutant"] for each in params if "mutant" in each]
     return {each: judges.submit(JUDGED[each]) for each in right} | {

@@ -39,7 +39,6 @@ def test_own_gateway_meets_every_requirement_that_can_be_tested(way: Way, report
     said = {each.id: report.problems(each.id) for each in report.requirements() if report.problems(each.id)}
     assert {name: [problem.what for problem, _ in found] for name, found in said.items() if name not in EXPLAINED} == {}
     assert (report.exit_code, report.stopped) == (0, "")
-    assert report.seconds < 60
     if way == "facade":
         assert untested(report) <= UNTESTED.keys() | SESSIONLESS
 
