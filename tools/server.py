@@ -114,6 +114,8 @@ def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
     """
     try:
         from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - half a second that only serving needs
+
+        from tools.asked_prompts import AskedPrompts  # noqa: PLC0415 - the same
     except ImportError as error:
         raise PluginError("The MCP SDK cannot be imported: pip install 'bearergate[tools]'") from error
 
@@ -127,6 +129,7 @@ def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
     for plugin in plugins:
         others = (offer for name, offered in offers.items() if name != plugin.name for offer in offered)
         plugin.check_covered(offers[plugin.name], others)
+    server.middleware.append(AskedPrompts(server))  # innermost: a plugin may add a prompt when it is asked for
     return server
 
 
