@@ -11,7 +11,7 @@ from client.errors import ClientError, Misbehaved, NotAuthorized, Unreachable
 from discovery.challenge import Challenge
 from discovery.document import InvalidDocument, read
 from discovery.fetch import Fetch, FetchBadStatus, FetchError, FetchRedirected, FetchRefused
-from discovery.issuer import InvalidIssuer, IssuerError, IssuerMetadata, discover, locations, parse
+from discovery.issuer import InvalidIssuer, IssuerError, IssuerMetadata, IssuerNotFound, discover, locations, parse
 from discovery.location import InvalidLocation, Location
 from discovery.metadata import NAME, InvalidMetadata, ProtectedResourceMetadata
 from discovery.metadata import parse as parse_resource
@@ -124,6 +124,6 @@ def _is_absent(error: FetchError) -> bool:
 def _translated(error: IssuerError) -> ClientError:
     if isinstance(error, InvalidIssuer):
         return Misbehaved(f"The issuer's metadata is not used: {error}")
-    if error.reason == "issuer_not_found":
+    if isinstance(error, IssuerNotFound):
         return NotAuthorized(f"The issuer publishes nothing about itself: {error}")
     return Unreachable(f"The issuer cannot be asked: {error}")

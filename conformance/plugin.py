@@ -69,7 +69,7 @@ class Judge:
         return next((one for one in ("failed", "warned", "informed") if one in found), "passed")
 
 
-JUDGES = pytest.StashKey[dict[str, Judge]]()
+JUDGE = pytest.StashKey[Judge]()
 
 
 class Plugin:
@@ -90,7 +90,7 @@ class Plugin:
     def _judge(self, request: pytest.FixtureRequest) -> Judge:
         strict = self.target.options.strict
         made = Judge(outcome_of(REQUIREMENTS[checked_by(request.function)[0]], strict=strict), strict=strict)
-        request.node.stash[JUDGES] = {"judge": made}
+        request.node.stash[JUDGE] = made
         return made
 
     @pytest.fixture(name="token")
@@ -163,7 +163,7 @@ class Plugin:
         made = yield
         if call.when == "call" or (call.when == "setup" and call.excinfo is not None):
             outcome, reason = self._outcome(item, call)
-            judge = item.stash.get(JUDGES, {}).get("judge")
+            judge = item.stash.get(JUDGE, None)
             found = tuple(judge.problems) if judge else ()
             words = (item.originalname if isinstance(item, pytest.Function) else item.name).removeprefix("test_")
             for each in _checked(item):
@@ -175,7 +175,7 @@ class Plugin:
         return made
 
     def _outcome(self, item: pytest.Item, call: pytest.CallInfo[None]) -> tuple[Outcome, str]:
-        judge = item.stash.get(JUDGES, {}).get("judge")
+        judge = item.stash.get(JUDGE, None)
         if call.excinfo is None:
             return (judge.result() if judge else "passed"), ""
         error = call.excinfo.value

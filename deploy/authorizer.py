@@ -19,10 +19,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from deploy.aws_lambda import log_as_json, without_stage
-from deploy.output import CannotWriteError, audit_writer
+from deploy.output import CannotWrite, audit_writer
 from gateway.app import Gate, build
 from gateway.authenticate import authenticate
 from gateway.errors import DeniedByPolicy, ExpiredToken, InsufficientScope, KeysUnavailable, MissingToken, Refusal
+from gateway.paths import ByPath
 from gateway.principal import Principal
 from gateway.settings import Settings
 from gateway.sources import SettingsError, parse, values_of
@@ -63,9 +64,11 @@ class Authorizer:
         fetch: Fetch | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        paths = [resource.path for resource in settings.resources]
-        gate = build(settings, dict.fromkeys(paths, nothing), audit=audit, fetch=fetch, now=now)
-        self._gates: Mapping[str, Gate] = gate.state.gates
+        self._paths = frozenset(resource.path for resource in settings.resources)
+        gate = build(settings, dict.fromkeys(self._paths, nothing), audit=audit, fetch=fetch, now=now)
+        self._gates: ByPath[Gate] = ByPath(
+            gate.state.gates, [resource.path for resource in settings.resources if resource.subpaths]
+        )
         self._cache_seconds = cache_seconds
         self._raises = raises
         self._loop = asyncio.new_event_loop()
@@ -113,13 +116,9 @@ class Authorizer:
 
     def gate(self, event: Event) -> Gate | None:
         """The gate of the resource that is asked for, if there is one."""
-        paths = frozenset(self._gates)
         stage = event.get("requestContext", {}).get("stage", "")
-        path = without_stage(str(event.get("rawPath") or event.get("path", "")), stage, paths)
-        below = [
-            name for name, gate in self._gates.items() if gate.subpaths and path.startswith(f"{name.rstrip('/')}/")
-        ]
-        return self._gates.get(path) or (self._gates[max(below, key=len)] if below else None)
+        path = without_stage(str(event.get("rawPath") or event.get("path", "")), stage, self._paths)
+        return self._gates.at(path) or self._gates.below(path)
 
     async def principal(self, gate: Gate, event: Event) -> Principal:
         """Who the token speaks for. Only its own header is looked at: the rest is the gate's to refuse.
@@ -185,7 +184,7 @@ def authorizer(environment: Mapping[str, str], file: str | None = None) -> Autho
 
     Raises:
         SettingsError: they cannot be used, with every problem.
-        CannotWriteError: the audit log cannot be opened.
+        CannotWrite: the audit log cannot be opened.
     """
     values, problems = values_of(file, environment)
     seconds = cache_seconds(environment.get("AUTHORIZER_CACHE_SECONDS", "0"), problems)
@@ -224,7 +223,7 @@ def __getattr__(name: str) -> Authorizer:
     log_as_json()
     try:
         made = authorizer(os.environ)
-    except (SettingsError, CannotWriteError) as error:
+    except (SettingsError, CannotWrite) as error:
         sys.exit("\n".join(f"bearergate: {line}" for line in str(error).splitlines()))
     atexit.register(made.close)
     globals()["handler"] = made

@@ -1,4 +1,4 @@
-"""The only code of this package that talks to the network: one small document from one https URL.
+"""What this package fetches: one small document from one https URL; `discovery.exchange` carries it.
 
 Whoever names the URL (settings, a challenge, a client's registration) gets no more than that: https, or plain http
 on loopback; one total time-out; a size cap; no redirect, cookie, credential or proxy; and no connection but to an
@@ -173,9 +173,6 @@ class Fetch:
             return read(answer.body)
         except InvalidDocument as error:
             raise FetchNotJson(f"{shown}: {error}") from None
-
-    async def aclose(self) -> None:
-        """Nothing to do: every fetch closes what it opened. Here so that no caller depends on that."""
 
     def _permitted(self, url: str) -> Location:
         """What can be judged before anybody is asked."""

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import re
 
-from discovery.address import is_loopback
 from discovery.location import InvalidLocation, Location
-
-__all__ = ["InvalidResource", "canonical", "is_loopback", "origin", "root_well_known_url", "well_known_url"]
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 # An escape for one of these has a plain spelling (RFC 3986 §2.3), or is a slash, backslash or control to some readers.
@@ -37,15 +34,6 @@ def canonical(url: str) -> str:
     return location.origin + _ESCAPE.sub(_canonical_escape, path)
 
 
-def origin(url: str) -> str:
-    """Scheme, host and port of a resource's URL, as browsers write an origin.
-
-    Raises:
-        InvalidResource: as for `canonical`.
-    """
-    return _located(url).origin
-
-
 def well_known_url(resource: str, name: str) -> str:
     """Where the document `name` about a resource or issuer lives, its path after the name (RFC 9728 §3.1).
 
@@ -56,15 +44,6 @@ def well_known_url(resource: str, name: str) -> str:
     """
     location = _located(resource)
     return f"{location.origin}/.well-known/{name}{location.path.removesuffix('/')}"
-
-
-def root_well_known_url(resource: str, name: str) -> str:
-    """Where the document `name` about a whole origin lives: the place clients try last (MCP, Discovery Requirements).
-
-    Raises:
-        InvalidResource: not an https URL (http on loopback), or one with a query.
-    """
-    return f"{origin(resource)}/.well-known/{name}"
 
 
 def _located(url: str) -> Location:

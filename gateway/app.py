@@ -18,28 +18,21 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gateway.audit import Audit, Write
 from gateway.authenticate import authenticate
 from gateway.authz import forward_auth_routes
-from gateway.consistency import is_reserved
+from gateway.body import check_length, check_single, has_body, read_body, replay
 from gateway.documents import not_found, public_routes
 from gateway.errors import Refusal
 from gateway.issuers import TrustedIssuers
 from gateway.lifespan import lifespan_of
-from gateway.operation import (
-    Operation,
-    check_length,
-    check_mirrored,
-    check_single,
-    has_body,
-    operations,
-    read_body,
-    replay,
-)
+from gateway.operation import Operation, check_mirrored, operations
 from gateway.origin import Origins
+from gateway.paths import ByPath
 from gateway.policy import Policy
 from gateway.principal import Principal
 from gateway.refuse import Answers
 from gateway.settings import CedarSettings, ResourceSettings, Settings
 from gateway.streams import EndWithToken, FilterLists, completion, lists_something, with_cors
-from gateway.verifier import VerifiedTokens, Verifier
+from gateway.verified_tokens import VerifiedTokens
+from gateway.verifier import Verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -156,17 +149,13 @@ class Gates:
 
     def __init__(self, app: ASGIApp, gates: Mapping[str, Gate]) -> None:
         self.app = app
-        self.exact = dict(gates)
-        # Longest first, so that the most particular resource gets the request.
-        self.below = sorted(
-            ((path.rstrip("/") + "/", gate) for path, gate in gates.items() if gate.subpaths), reverse=True
-        )
+        self.paths = ByPath(gates, [path for path, gate in gates.items() if gate.subpaths])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send a request to its gate. The path that chooses it is the one the app will see."""
-        gate = self.exact.get(scope["path"]) if scope["type"] == "http" else None
-        if gate is None and scope["type"] == "http" and self.below and not is_reserved(scope["path"]):
-            gate = next((gate for prefix, gate in self.below if scope["path"].startswith(prefix)), None)
+        gate = None
+        if scope["type"] == "http":
+            gate = self.paths.at(scope["path"]) or self.paths.below(scope["path"])
         await (gate or self.app)(scope, receive, send)
 
 
@@ -238,19 +227,27 @@ class Gate:
             revision = headers.get(b"mcp-protocol-version", b"")
             trial = self.policy.check(principal, asked, scope["method"], revision)  # 403
         except Refusal as refusal:
-            refusal_id = self.audit.refused(refusal, scope["method"], principal, asked)
-            await self.answers.refuse(refusal, refusal_id, send)
+            await self.refuse(refusal, scope["method"], principal, asked, send)
             return
         self.audit.allowed(principal, scope["method"], asked, trial)
         self.admit(scope, principal)
         stream = self.stream(scope, headers, principal, asked, send)
-        listing = self.listing(scope, principal, asked, stream)
         try:
-            await self.app(scope, receive, listing or stream)
-            if listing is not None:
-                await listing.close(receive)
+            await self.serve(scope, receive, stream, self.listing(scope, principal, asked, stream))
         finally:
             stream.close()
+
+    async def refuse(
+        self, refusal: Refusal, method: str, principal: Principal | None, asked: list[Operation], send: Send
+    ) -> None:
+        """Note a refusal, and answer with it."""
+        await self.answers.refuse(refusal, self.audit.refused(refusal, method, principal, asked), send)
+
+    async def serve(self, scope: Scope, receive: Receive, stream: EndWithToken, listing: FilterLists | None) -> None:
+        """Let the app answer."""
+        await self.app(scope, receive, listing or stream)
+        if listing is not None:
+            await listing.close(receive)
 
     def judges_body(self, method: str, headers: dict[bytes, bytes]) -> bool:
         """Whether the body decides something: where rules ask what is called, and where its id ends a subscription."""
@@ -282,8 +279,7 @@ class Gate:
             scope["headers"] = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
 
             async def refuse(refusal: Refusal, send: Send) -> None:
-                refusal_id = self.audit.refused(refusal, scope["method"], principal, asked)
-                await self.answers.refuse(refusal, refusal_id, send)
+                await self.refuse(refusal, scope["method"], principal, asked, send)
 
             return FilterLists(send, self.policy, principal, refuse)
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -55,7 +55,7 @@ class Audit:
         self._encode = msgspec.json.Encoder().encode
 
     def allowed(
-        self, principal: Principal, method: str, operations: Iterable[Operation], trial: Refusal | None = None
+        self, principal: Principal, method: str, operations: Collection[Operation], trial: Refusal | None = None
     ) -> None:
         """Note that a request went on; `trial` is why policies on trial would have refused it."""
         if self._write is None:
@@ -77,7 +77,7 @@ class Audit:
         self._gather(self._encode(decision))
 
     def refused(
-        self, refusal: Refusal, method: str, principal: Principal | None = None, operations: Iterable[Operation] = ()
+        self, refusal: Refusal, method: str, principal: Principal | None = None, operations: Collection[Operation] = ()
     ) -> str:
         """Note why a request went no further; returns the id that the answer carries."""
         decision = Decision(
@@ -121,7 +121,7 @@ class Audit:
             self.flush()
 
 
-def _describe(decision: Decision, operations: Iterable[Operation]) -> None:
+def _describe(decision: Decision, operations: Collection[Operation]) -> None:
     decision.operation = printable(" ".join(operation.method for operation in operations))
     decision.target = printable(" ".join(target.name for operation in operations for target in operation.targets))
 

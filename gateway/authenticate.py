@@ -31,7 +31,7 @@ async def authenticate(
     if authorization is None:
         raise MissingToken("no Authorization header")
     if len(headers) != len(fields):
-        check_single(fields)
+        check_one_authorization(fields)
     credentials = bearer_credentials(authorization)
     if headers.get(b"content-type", b"")[: len(FORM)].lower() == FORM:
         raise MalformedRequest("a form body, which may hold another token")  # RFC 6750 §2.2
@@ -59,7 +59,7 @@ def bearer_token(credentials: bytes) -> bytes:
     return credentials
 
 
-def check_single(fields: Iterable[tuple[bytes, bytes]]) -> None:
+def check_one_authorization(fields: Iterable[tuple[bytes, bytes]]) -> None:
     """One Authorization field; called where some field was sent twice (RFC 9110 §5.3)."""
     count = sum(name == b"authorization" for name, _ in fields)
     if count > 1:

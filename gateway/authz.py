@@ -17,8 +17,9 @@ from urllib.parse import quote
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from gateway.body import replay
 from gateway.errors import ForwardRefused
-from gateway.operation import replay
+from gateway.paths import PATH, ByPath
 from gateway.principal import Principal
 from gateway.refuse import Answers
 from gateway.settings import Settings
@@ -31,7 +32,6 @@ PATHS = (b"x-forwarded-uri", b"x-original-uri")
 METHODS = (b"x-forwarded-method", b"x-original-method")
 HOSTS = (b"x-forwarded-host",)
 METHOD = re.compile(rb"[A-Z]{1,20}")
-PLAIN = re.compile(rb"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # a path that all readers read alike
 # What the gate judges of a request's head. A preflight is none here: its answer would let the request pass.
 HEAD = frozenset({b"authorization", b"origin", b"content-type", b"mcp-protocol-version"})
 BODY = frozenset({b"content-length", b"transfer-encoding", b"mcp-method", b"mcp-name"})
@@ -43,7 +43,6 @@ class Door(NamedTuple):
 
     gate: Gate
     reads_body: bool
-    subpaths: bool
 
 
 class ForwardAuth:
@@ -51,12 +50,12 @@ class ForwardAuth:
 
     def __init__(self, settings: Settings, gates: Mapping[str, Gate]) -> None:
         self._peers = [ip_network(peer) for peer in settings.forward_auth_peers]
-        self._doors = {
-            resource.path: Door(before(gates[resource.path]), resource.forward_auth == "body", resource.subpaths)
-            for resource in settings.resources
-            if resource.forward_auth != "off"
+        asked = [resource for resource in settings.resources if resource.forward_auth != "off"]
+        doors = {
+            resource.path: Door(before(gates[resource.path]), resource.forward_auth == "body") for resource in asked
         }
-        self._audit = next(iter(self._doors.values())).gate.audit.of(settings.public_url + PREFIX)
+        self._doors = ByPath(doors, [resource.path for resource in asked if resource.subpaths])
+        self._audit = gates[asked[0].path].audit.of(settings.public_url + PREFIX)
         self._answers = Answers(settings, settings.resources[0])  # no challenge is in what is refused here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,12 +102,11 @@ class ForwardAuth:
     def _door(self, path: bytes) -> Door:
         """The door at a path: to the letter, or for resources with subpaths a plain path below theirs."""
         name = path.decode("latin-1")
-        if (door := self._doors.get(name)) is not None:
+        door = self._doors.at(name)
+        if door is None and PATH.fullmatch(name) and not {".", ".."} & set(name.split("/")):
+            door = self._doors.below(name)
+        if door is not None:
             return door
-        if PLAIN.fullmatch(path) and not {".", ".."} & set(name.split("/")):
-            below = {at: door for at, door in self._doors.items() if door.subpaths and name.startswith(f"{at}/")}
-            if below:
-                return below[max(below, key=len)]
         raise ForwardRefused(f"no resource with forward_auth is at {name[:200]!a}")
 
 

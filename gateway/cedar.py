@@ -20,12 +20,12 @@ from gateway.cedar_schema import (
     CONNECT,
     OTHER,
     USE,
-    NotRepresentableError,
+    NotRepresentable,
     group_of,
     read_arguments,
     represent,
 )
-from gateway.errors import PolicyDenied
+from gateway.errors import DeniedByCedar
 from gateway.operation import Operation, Target
 from gateway.principal import Principal
 from gateway.settings import CedarSettings
@@ -75,17 +75,17 @@ class Cedar:
 
     def check(
         self, principal: Principal, operations: Iterable[Operation], method: str = "POST", revision: str = ""
-    ) -> PolicyDenied | None:
+    ) -> DeniedByCedar | None:
         """Let all of these operations pass, or none; what would be refused, if the policies are on trial (`dry_run`).
 
         `method` is HTTP's, for requests without a message; `revision` is that of the protocol, as the caller says.
 
         Raises:
-            PolicyDenied: with the advice of the policies that forbid it.
+            DeniedByCedar: with the advice of the policies that forbid it.
         """
         for verdict in self.judge(principal, operations, method, revision):
             if not verdict.allowed:
-                refusal = PolicyDenied(str(verdict), verdict.advice)
+                refusal = DeniedByCedar(str(verdict), verdict.advice)
                 if self.dry_run:
                     return refusal
                 raise refusal
@@ -110,7 +110,7 @@ class Cedar:
     ) -> list[Verdict]:
         try:
             arguments = self._represented(action, target, operation.arguments)
-        except NotRepresentableError as error:
+        except NotRepresentable as error:
             return [Verdict(in_words(action, target), allowed=False, error=str(error))]
         context = self._context(arguments, operation.method, revision)
         return [self._verdict(principal, action, spelling, context) for spelling in spellings(target)]

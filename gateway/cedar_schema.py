@@ -37,7 +37,7 @@ DECIMAL = 922_337_203_685_477  # Cedar's decimal, in whole numbers
 STEP = Decimal("0.0001")  # and it has four places
 
 
-class NotRepresentableError(ValueError):
+class NotRepresentable(ValueError):
     """A value is not of the type that is declared for it; the text names the type, never the value."""
 
 
@@ -104,13 +104,13 @@ def represent(declared: Mapping[str, str], given: Mapping[str, Any]) -> dict[str
     """Those of the given values that are declared, in Cedar's JSON form.
 
     Raises:
-        NotRepresentableError: a value is of another type, null, or out of Cedar's range, or a name differs from a
+        NotRepresentable: a value is of another type, null, or out of Cedar's range, or a name differs from a
             declared one in case alone, so that it depends on who reads it whether it is the same.
     """
     folded = {name.casefold() for name in declared}
     for name in given:
         if name not in declared and name.casefold() in folded:
-            raise NotRepresentableError(f"a name that is like {name[:100]!a} but for its case is declared")
+            raise NotRepresentable(f"a name that is like {name[:100]!a} but for its case is declared")
     return {name: _value(name, kind, given[name]) for name, kind in declared.items() if name in given}
 
 
@@ -125,7 +125,7 @@ def _value(name: str, kind: str, value: Any) -> Any:
         return value
     if kind == "String" and isinstance(value, str) and value == value.encode(errors="ignore").decode():
         return value
-    raise NotRepresentableError(f"{name} is no {kind}")
+    raise NotRepresentable(f"{name} is no {kind}")
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -143,26 +143,26 @@ def read_arguments(raw: bytes) -> dict[str, Any]:
     """The arguments of a call. Numbers keep every digit, and no member may be there twice, at any depth.
 
     Raises:
-        NotRepresentableError: they are no object, or different readers could read them differently.
+        NotRepresentable: they are no object, or different readers could read them differently.
     """
     try:
         read = json.loads(
             raw.decode(), object_pairs_hook=_no_duplicates, parse_float=Decimal, parse_constant=_no_constant
         )
     except (ValueError, ArithmeticError, RecursionError) as error:
-        detail = str(error) if isinstance(error, NotRepresentableError) else "they cannot be read"
-        raise NotRepresentableError(f"the arguments: {detail}") from None
+        detail = str(error) if isinstance(error, NotRepresentable) else "they cannot be read"
+        raise NotRepresentable(f"the arguments: {detail}") from None
     if not isinstance(read, dict):
-        raise NotRepresentableError("the arguments are no object")
+        raise NotRepresentable("the arguments are no object")
     return read
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise NotRepresentableError("a member is there twice")
+        raise NotRepresentable("a member is there twice")
     return members
 
 
 def _no_constant(_: str) -> None:
-    raise NotRepresentableError("JSON has no NaN and no infinity")
+    raise NotRepresentable("JSON has no NaN and no infinity")

@@ -252,7 +252,7 @@ class Connection(asyncio.Protocol):
         status = self._parser.get_status_code()
         if self.head is not None:
             return
-        if 100 < status < 200 or status == 100:
+        if 100 <= status < 200:
             if status == 101:
                 raise UpstreamBroken("it switches protocols unasked")
             self._fields = []

@@ -13,18 +13,17 @@ from discovery.resource import InvalidResource, canonical
 from gateway.cedar_consistency import cedar_problems
 from gateway.facade.redirects import InvalidRedirect, check_redirect
 from gateway.keys import FITS, KeysError, read_keys
+from gateway.origin import HOST
+from gateway.paths import PATH, is_reserved
 from gateway.seal import seal_keys
 from gateway.secret import InvalidSecret, read_secret
 from gateway.settings import ClientSettings, CommandSettings, FacadeSettings, IssuerSettings, ResourceSettings, Settings
 from gateway.upstream_consistency import upstream_problems
 
 SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
-PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,=:@-]+)+")  # RFC 3986 §3.3, without what invites tricks: % and ;
-HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")  # RFC 9110 §7.2
 ORIGIN = re.compile(rf"https?://{HOST.pattern}", re.IGNORECASE)  # RFC 6454 §6.2
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # POSIX.1 §8.1
 CLIENT_ID = re.compile(r"[A-Za-z0-9._~-]{1,100}")
-RESERVED = ("/.well-known", "/healthz", "/readyz", "/oauth", "/authz")  # paths of the gate itself
 
 
 def problems_of(settings: Settings) -> list[str]:
@@ -162,11 +161,6 @@ def _path(where: str, path: str, paths: list[str]) -> Iterator[str]:
         yield f"{where}: {path} is a path of the gate itself; choose another one"
     if paths.count(path) > 1:
         yield f"{where}: {path} is listed twice; give every resource its own path"
-
-
-def is_reserved(path: str) -> bool:
-    """Whether a path is one that the gate itself answers."""
-    return any(path == taken or path.startswith(f"{taken}/") for taken in RESERVED)
 
 
 def _rules(where: str, resource: ResourceSettings) -> Iterator[str]:

@@ -209,7 +209,7 @@ class DeniedByPolicy(Refusal):
     description = "This principal may not do this, whatever its scopes: ask whoever runs the server."
 
 
-class PolicyDenied(DeniedByPolicy):
+class DeniedByCedar(DeniedByPolicy):
     """The Cedar policies forbid it, or none of them permits it; `advice` is what they say to the caller."""
 
     reason = "policy_denied"

@@ -52,10 +52,10 @@ class Exchange:
         self._looked_at = True
         return done
 
-    def upload(self, length: int | None, sent: int) -> None:
+    def upload(self, length: int, sent: int) -> None:
         """Pass on the rest of the request while the answer may already come."""
         self.uploading = True
-        self._tasks.append(asyncio.ensure_future(self._upload((length or 0) - sent)))
+        self._tasks.append(asyncio.ensure_future(self._upload(length - sent)))
 
     async def _upload(self, left: int) -> None:
         connection = self.connection

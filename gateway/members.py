@@ -23,7 +23,7 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _name = msgspec.json.Decoder(str).decode
 
 
-class AmbiguousMembersError(ValueError):
+class AmbiguousMembers(ValueError):
     """Two readers could take the object for different things; the text says why."""
 
 
@@ -34,7 +34,7 @@ def check_members(text: bytes, read: frozenset[str]) -> None:
     does not fit, another value stood there, under the same name.
 
     Raises:
-        AmbiguousMembersError: a member is there twice, or in another spelling.
+        AmbiguousMembers: a member is there twice, or in another spelling.
     """
     members = _members(text)
     if members.keys() <= USUAL and len(text) == _shortest(members):
@@ -42,16 +42,16 @@ def check_members(text: bytes, read: frozenset[str]) -> None:
     folded = {name.casefold() for name in members}
     spellings = {name.casefold() for name in read}
     if len(folded) != len(members) or any(name not in read and name.casefold() in spellings for name in members):
-        raise AmbiguousMembersError("members whose names differ only in case")
+        raise AmbiguousMembers("members whose names differ only in case")
     position, count = text.index(b"{") + 1, 0
     while member := MEMBER.match(text, position):
         value = bytes(members[_name(member[1])])
         end = END.match(text, member.end() + len(value)) if text.startswith(value, member.end()) else None
         if end is None:
-            raise AmbiguousMembersError("a member twice")
+            raise AmbiguousMembers("a member twice")
         position, count = end.end(), count + 1
     if count != len(members):
-        raise AmbiguousMembersError("a member twice")
+        raise AmbiguousMembers("a member twice")
 
 
 def _shortest(members: dict[str, msgspec.Raw]) -> int:

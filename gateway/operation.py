@@ -11,16 +11,12 @@ import binascii
 from typing import Literal, NamedTuple
 
 import msgspec
-from starlette.types import Message, Receive
 
-from gateway.errors import BodyTooLarge, HeaderMismatch, InvalidJson, InvalidMessage, RepeatedHeader
-from gateway.members import AmbiguousMembersError, check_members
+from gateway.errors import HeaderMismatch, InvalidJson, InvalidMessage
+from gateway.members import AmbiguousMembers, check_members
 
 # Revisions whose requests carry no mirrored headers; any other version named in the header is held to them.
 HANDSHAKE_REVISIONS = frozenset({b"2025-03-26", b"2025-06-18", b"2025-11-25", b"2024-11-05"})
-SINGLE = frozenset(  # each says one thing, so what it says must not depend on who reads it (RFC 9110 §5.3)
-    b"mcp-protocol-version mcp-method mcp-name mcp-session-id host origin content-type content-length".split()
-)
 MAX_BATCH = 100  # messages in one body
 
 Kind = Literal["tool", "prompt", "resource"]
@@ -88,7 +84,7 @@ DECIDED = frozenset(  # operations with a target
     }
 )
 
-# What the operations with a target name, and in which member of their parameters.
+# What calls something by the name in its parameters, and its kind.
 _NAMED: dict[str, Kind] = {"tools/call": "tool", "prompts/get": "prompt"}
 
 
@@ -127,7 +123,7 @@ def _operation(text: bytes) -> Operation:
             targets = (Target(kind, _present(called.name)),)
             return Operation(message.method, targets, request_id, bytes(called.arguments))
         return Operation(message.method, tuple(_targets(message.method, message.params)), request_id)
-    except AmbiguousMembersError as error:
+    except AmbiguousMembers as error:
         raise InvalidMessage(str(error), request_id) from None
     except msgspec.ValidationError as error:
         raise InvalidMessage(f"parameters of {message.method[:100]!a}: {error}", request_id) from None
@@ -203,63 +199,3 @@ def decode_mirrored(value: bytes | None) -> str | None:
         return decoded.decode() if base64.b64encode(decoded) == encoded else None
     except ValueError:
         return None
-
-
-def check_single(headers: list[tuple[bytes, bytes]]) -> None:
-    """Headers that say one thing are there once; called only where some header is there twice."""
-    names = [name for name, _ in headers if name in SINGLE]
-    for name in names:
-        if names.count(name) > 1:
-            raise RepeatedHeader(f"{name.decode()} was sent {names.count(name)} times")
-
-
-def check_length(headers: dict[bytes, bytes], limit: int) -> None:
-    """A body that says it is too large is not even begun."""
-    length = headers.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > 18:
-        raise InvalidMessage("Content-Length is no length")
-    if int(length) > limit:
-        raise BodyTooLarge(f"{length.decode()} bytes")
-
-
-def has_body(headers: dict[bytes, bytes]) -> bool:
-    """Whether a request of any method carries a body: an app may read it even where the method gives it no meaning."""
-    return headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-
-
-async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body of a request, or None where the client went away before its end.
-
-    Raises:
-        BodyTooLarge: it has more than `limit` bytes; nothing beyond them is kept.
-    """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise BodyTooLarge(f"{len(body)} bytes")
-        return body
-    chunks, size = [], 0
-    while message["type"] == "http.request":
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > limit:
-            raise BodyTooLarge(f"more than {limit} bytes")
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
-    return None
-
-
-def replay(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that gives a body that was read already, then whatever else comes (a disconnect)."""
-    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
-
-    async def receive_again() -> Message:
-        nonlocal message
-        if message is None:
-            return await receive()
-        first, message = message, None
-        return first
-
-    return receive_again

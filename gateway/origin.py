@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from discovery.resource import is_loopback
+from discovery.address import is_loopback
 from gateway.errors import HostRefused, OriginRefused
 
 # What MCP uses across its revisions; `Mcp-Param-*` is open-ended, so the preflight's answer is computed.
@@ -15,6 +15,7 @@ REQUEST_HEADERS = frozenset(
     b"mcp-protocol-version mcp-session-id mcp-method mcp-name".split()
 )
 PARAMETER_HEADER = re.compile(rb"mcp-param-[!#$%&'*+.^_`|~0-9a-z-]{1,100}")
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?")  # RFC 9110 §7.2
 METHODS = b"GET, POST, DELETE, OPTIONS"
 EXPOSED = b"WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, DPoP-Nonce, Retry-After"
 PREFLIGHT_SECONDS = b"7200"  # the longest that browsers keep an answer
@@ -57,7 +58,7 @@ class Origins:
 
 def _name(host: bytes) -> str:
     """The host of `host[:port]`; "" where it is not one."""
-    found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?", host.decode("latin-1"))
+    found = HOST.fullmatch(host.decode("latin-1"))
     return found[1].strip("[]") if found else ""
 
 

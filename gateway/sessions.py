@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import binascii
 import re
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,6 @@ class SealedSessions:
         resource: ResourceSettings,
         *,
         audit: Write | None = None,
-        now: Callable[[], float] = time.time,
     ) -> None:
         """`audit` takes the lines of the audit log.
 
@@ -69,7 +67,7 @@ class SealedSessions:
         self._secrets = tuple(keys)
         self._resource = settings.url_of(resource)
         self._answers = Answers(settings, resource)
-        self._audit = Audit(self._resource, audit, now)
+        self._audit = Audit(self._resource, audit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of the principal that the gate found; other scopes pass."""

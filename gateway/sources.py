@@ -155,7 +155,7 @@ def add_cognito(values: dict[str, Any], environment: Mapping[str, str], problems
     region = region or pool.partition("_")[0]
     scopes = words(environment.get("COGNITO_REQUIRED_SCOPES", ""))
     servers = {scope.rpartition("/")[0] for scope in scopes if "/" in scope}
-    issuer: dict[str, Any] = {"issuer": f"https://cognito-idp.{region}.amazonaws.com/{pool}"}
+    issuer: dict[str, Any] = {"issuer": pool_issuer(region, pool)}
     if clients := words(environment.get("COGNITO_ALLOWED_CLIENT_IDS", "")):
         issuer["client_ids"] = clients
     if len(servers) == 1:
@@ -163,6 +163,12 @@ def add_cognito(values: dict[str, Any], environment: Mapping[str, str], problems
     values["issuers"] = [issuer]
     if scopes and "resources" not in values:
         values["resources"] = [{"scopes": scopes}]
+
+
+def pool_issuer(region: str, pool: str) -> str:
+    """The issuer that a Cognito user pool is."""
+    china = ".cn" if region.startswith("cn-") else ""
+    return f"https://cognito-idp.{region}.amazonaws.com{china}/{pool}"
 
 
 def words(text: str) -> list[str]:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -49,7 +47,6 @@ class Upstream:
         *,
         keys: IdentityKeys | None = None,
         audit: Write | None = None,
-        now: Callable[[], float] = time.time,
     ) -> None:
         """`keys` sign the identity, where the settings ask for one; `audit` takes the lines of the audit log.
 
@@ -71,14 +68,12 @@ class Upstream:
             from gateway.identity import Identity, IdentityKeys  # noqa: PLC0415 - only who signs has to load it
 
             keys = keys or IdentityKeys.of(settings)
-            self._identity = Identity(
-                keys, upstream.identity, issuer=settings.public_url, audience=upstream.url, now=now
-            )
+            self._identity = Identity(keys, upstream.identity, issuer=settings.public_url, audience=upstream.url)
         self._times = (upstream.first_byte_seconds, upstream.idle_seconds)
         self._detached_seconds = upstream.detached_seconds
         self._max_body = settings.max_body_bytes
         self._answers = Answers(settings, resource)
-        self._audit = Audit(settings.url_of(resource), audit, now)
+        self._audit = Audit(settings.url_of(resource), audit)
         self._exchanges: set[Exchange] = set()  # those that somebody has to look at now and then
         self._detached: dict[bytes, set[Connection]] = {}  # by session: streams read on whose client has gone
         self._check: asyncio.TimerHandle | None = None
@@ -123,7 +118,7 @@ class Upstream:
         if self._check is None:
             self._check = asyncio.get_running_loop().call_later(CHECK_SECONDS, self._look)
         if message.get("more_body"):
-            exchange.upload(int(framing.split(b":")[1]) if framing.startswith(b"content-length") else None, len(body))
+            exchange.upload(int(framing.split(b":")[1]), len(body))
         if scope["method"] == "GET" and self._detached:
             self._resume(scope["headers"])
         if connection.failure is None:

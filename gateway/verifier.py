@@ -33,6 +33,7 @@ from gateway.errors import (
 )
 from gateway.keys import KeySet
 from gateway.principal import Principal
+from gateway.verified_tokens import VerifiedTokens
 
 MAX_TOKEN = 16_384  # bytes; the largest honest tokens, with hundreds of groups, stay below
 MAX_NAME = 1_024  # characters of a subject, client or key id
@@ -143,8 +144,8 @@ class Verifier:
 
     def principal(self, claims: Claims, issuer: TrustedIssuer) -> Principal:
         """Whom these verified claims speak for."""
-        client = name(claims, "client_id") or name(claims, "azp") or name(claims, "cid")
-        subject = name(claims, "sub") or client
+        client = name_of(claims, "client_id") or name_of(claims, "azp") or name_of(claims, "cid")
+        subject = name_of(claims, "sub") or client
         if not subject:
             raise MalformedToken("it names neither a sub nor a client")
         groups = claims.get(issuer.groups_claim)
@@ -171,46 +172,6 @@ class Verifier:
         """Keep what a verified token costs to find out; only verified ones, so that strangers fill no memory."""
         self._headers[signing_input[: signing_input.index(b".")]] = header
         self.verified.put(sha256(token).digest(), principal, self.now())
-
-
-class VerifiedTokens:
-    """The principals of tokens verified lately: bounded, each gone at its expiry or after `seconds`.
-
-    Two generations: the young one becomes the old one when it is full, and what is used again moves back. That is
-    nearly least-recently-used at the price of one look-up. Refused tokens are never in it, so none pushes an honest
-    one out. The key is a hash of the complete token, signature included.
-    """
-
-    def __init__(self, size: int = 10_000, seconds: float = 300.0) -> None:
-        self.half = max(1, size // 2)
-        self.seconds = seconds
-        self._young: dict[bytes, tuple[float, Principal]] = {}
-        self._old: dict[bytes, tuple[float, Principal]] = {}
-
-    def get(self, digest: bytes, now: float) -> Principal | None:
-        """The principal, unless its time is over."""
-        entry = self._young.get(digest)
-        if entry is None:
-            entry = self._old.pop(digest, None)
-            if entry is None:
-                return None
-            self._insert(digest, entry)
-        if now < entry[0]:
-            return entry[1]
-        self._young.pop(digest, None)
-        return None
-
-    def put(self, digest: bytes, principal: Principal, now: float) -> None:
-        """Remember a principal until its token expires, for `seconds` at the most."""
-        self._insert(digest, (min(principal.expires_at, now + self.seconds), principal))
-
-    def __len__(self) -> int:
-        return len(self._young) + len(self._old)
-
-    def _insert(self, digest: bytes, entry: tuple[float, Principal]) -> None:
-        if len(self._young) >= self.half:
-            self._old, self._young = self._young, {}
-        self._young[digest] = entry
 
 
 # What base64url and base64 write differently; what only base64 proper has becomes something it refuses.
@@ -367,7 +328,7 @@ def granted_scopes(claims: Claims) -> list[str]:
     raise MalformedToken("its scope is no string")
 
 
-def name(claims: Claims, claim: str) -> str:
+def name_of(claims: Claims, claim: str) -> str:
     """A claim that names somebody: a string of sane length, or "" where it is missing.
 
     It must be printable, since it ends in logs and headers: no control characters, no half of a surrogate pair.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.facade.client import Client
-from gateway.facade.clients import UNKNOWN
+from gateway.facade.clients import UnknownClient
 from gateway.facade.errors import OAuthError, Shown
 from gateway.facade.front import Front, leave_for, scopes_for
 from gateway.facade.pages import ConsentPage, consent_page
@@ -95,11 +95,11 @@ class Authorize:
             return response
         if decision != "approve":
             denied = OAuthError("access_denied", "The person did not agree.")
-            return front.redirect_error(wish.redirect_uri, wish.state, denied, CONSENT_ENDPOINT)
+            return front.redirect_error(wish.redirect_uri, wish.state, denied, CONSENT_ENDPOINT, method="POST")
         try:
             response = await self._to_issuer(wish)
         except OAuthError as error:
-            return front.redirect_error(wish.redirect_uri, wish.state, error, CONSENT_ENDPOINT)
+            return front.redirect_error(wish.redirect_uri, wish.state, error, CONSENT_ENDPOINT, method="POST")
         front.note(CONSENT_ENDPOINT, "POST", done="consent", client=client.name)
         front.browsers.keep_approval(response, request.cookies, client.client_id, wish)
         return response
@@ -214,7 +214,7 @@ def read_query(request: Request) -> Parameters:
 
 
 def _client_sentence(error: OAuthError) -> str:
-    if error.description == UNKNOWN:
+    if isinstance(error, UnknownClient):
         return "The app is not registered here, or not any more. In the app, remove this server and add it again."
     return error.description
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.facade.authorize import START_AGAIN, read_query
 from gateway.facade.errors import OAuthError, Shown
-from gateway.facade.front import Front
+from gateway.facade.front import CALLBACK, Front
 from gateway.facade.parameters import Parameters
 from gateway.facade.sealed import CODE, CODE_SECONDS, STATE, Code, Flow
 from gateway.seal import Unlasting, Unsealable
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-ENDPOINT = "/oauth/callback"
 MAX_CODE = 4096  # characters of an issuer's code
 ERRORS = frozenset(
     {
@@ -50,13 +49,13 @@ class Callback:
             answer = read_query(request)
             flow = self._flow(request, answer)
         except Shown as error:
-            return front.show(error, ENDPOINT, "GET")
+            return front.show(error, CALLBACK, "GET")
         wish = flow.wish
         try:
             code = await self._code(answer)
         except OAuthError as error:
-            return front.redirect_error(wish.redirect_uri, wish.state, error, ENDPOINT)
-        front.note(ENDPOINT, "GET", done="code")
+            return front.redirect_error(wish.redirect_uri, wish.state, error, CALLBACK)
+        front.note(CALLBACK, "GET", done="code")
         sealed = front.seal.seal(CODE, Code(code, flow), CODE_SECONDS)
         return front.redirect(wish.redirect_uri, wish.state, {"code": sealed})
 

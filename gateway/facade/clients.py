@@ -14,8 +14,15 @@ from gateway.settings import ClientSettings
 if TYPE_CHECKING:
     from gateway.facade.client_documents import ClientDocuments
 
-UNKNOWN = "This client is not registered here: register it (again)."
 UNNAMED = "An app without a name"
+
+
+class UnknownClient(OAuthError):
+    """Nobody has this id; `detail`, for the log alone, says what is wrong with it."""
+
+    def __init__(self, detail: str) -> None:
+        sentence = "This client is not registered here: register it (again)."
+        super().__init__("invalid_client", sentence, status=401, detail=detail)
 
 
 class Clients:
@@ -41,13 +48,13 @@ class Clients:
         """The client of this id.
 
         Raises:
-            OAuthError: invalid_client; the client should register (again).
+            UnknownClient: nobody has registered it, or not for good.
         """
         if client := self._known.get(client_id):
             return client
         if client_id.startswith(("https://", "http://")):
             if self._documents is None:
-                raise _unknown("client id metadata documents are off")
+                raise UnknownClient("client id metadata documents are off")
             return await self._documents.find(client_id)
         return self._registered(client_id)
 
@@ -55,11 +62,7 @@ class Clients:
         try:
             registration = self._seal.open(CLIENT, client_id, Registration)
         except Unsealable as error:
-            raise _unknown(str(error)) from None
+            raise UnknownClient(str(error)) from None
         if not self._registration:
-            raise _unknown("registration is off")
+            raise UnknownClient("registration is off")
         return Client(client_id=client_id, name=registration.name or UNNAMED, redirect_uris=registration.redirect_uris)
-
-
-def _unknown(detail: str) -> OAuthError:
-    return OAuthError("invalid_client", UNKNOWN, status=401, detail=detail)

@@ -20,6 +20,7 @@ from gateway.facade.redirects import with_parameters
 from gateway.facade.sealed import Wish
 from gateway.seal import Seal
 
+CALLBACK = "/oauth/callback"  # where the issuer sends browsers back to
 NO_STORE = {"cache-control": "no-store", "pragma": "no-cache"}
 EXTRA = {
     401: {"www-authenticate": 'Basic realm="clients are public"'},  # RFC 6749 §5.2, RFC 9110 §15.5.2
@@ -56,7 +57,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def callback(self) -> str:
         """Where the issuer sends browsers back to: the one redirect URI of our client there."""
-        return f"{self.url}/oauth/callback"
+        return f"{self.url}{CALLBACK}"
 
     def resource(self, asked: tuple[str, ...]) -> Protected:
         """The resource that a request names, or the only one there is (RFC 8707 §2).
@@ -82,11 +83,13 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
         except InvalidResource:
             return None
 
-    def redirect_error(self, wish_redirect: str, state: str | None, error: OAuthError, endpoint: str) -> Response:
+    def redirect_error(
+        self, redirect_uri: str, state: str | None, error: OAuthError, endpoint: str, *, method: str = "GET"
+    ) -> Response:
         """An error on its way to the client, with our `iss` (RFC 6749 §4.1.2.1, RFC 9207 §2)."""
-        self.note(endpoint, "GET", error=error)
+        self.note(endpoint, method, error=error)
         back = {"error": error.code, "error_description": error.description}
-        return self.redirect(wish_redirect, state, back)
+        return self.redirect(redirect_uri, state, back)
 
     def redirect(self, uri: str, state: str | None, parameters: dict[str, str]) -> Response:
         """The browser's way back to the client."""

@@ -40,7 +40,7 @@ class Answer(msgspec.Struct, kw_only=True):
 
 
 class Issuer:
-    """Talks to the issuer as its confidential client. One pool of connections, opened at the first use."""
+    """Talks to the issuer as the client that the facade is there. One pool of connections, opened at the first use."""
 
     def __init__(
         self,

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from gateway.settings import COGNITO as COGNITO_ISSUERS
+
 # How the resource that a client named is told to the issuer (RFC 8707).
 ToldAs = Literal["resource", "audience", ""]
 
@@ -26,7 +28,7 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
 
 COGNITO = Quirks(
     kind="cognito",
-    issuers=re.compile(r"https://(issuer-)?cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/"),
+    issuers=COGNITO_ISSUERS,
     resource_at_token=False,
     drops=frozenset({"offline_access"}),
     why=(

@@ -13,8 +13,8 @@ OWN_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):[A-Za-z0-9._~:/?@!$&'()*+,;=%-]+")
 # Schemes that a browser acts on itself, or that belong to a protocol: none of them is an app's own (RFC 8252 §7.1).
 TAKEN = re.compile(
     r"(about|acct|blob|cid|chrome|data|dav|dict|dns|feed|file|filesystem|ftps?|geo|git|gopher|https?|imap|info|"
-    r"intent|irc|jar|jabber|javascript|ldaps?|mailto|mid|moz-extension|ms-[a-z0-9+.-]*|ms-[a-z0-9+.-]*|nfs|nntp|news|pop|res|resource|rtsp|sftp|"
-    r"sips?|sms|smb|ssh|tel|telnet|tip|urn|vbscript|view-source|web|webcal|wais|wss?|xmpp)"
+    r"intent|irc|jar|jabber|javascript|ldaps?|mailto|mid|moz-extension|ms-[a-z0-9+.-]*|nfs|nntp|news|pop|res|"
+    r"resource|rtsp|sftp|sips?|sms|smb|ssh|tel|telnet|tip|urn|vbscript|view-source|web|webcal|wais|wss?|xmpp)"
 )
 
 

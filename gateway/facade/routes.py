@@ -18,11 +18,10 @@ from gateway.facade import metadata
 from gateway.facade.authorize import CONSENT_ENDPOINT, Authorize
 from gateway.facade.authorize import ENDPOINT as AUTHORIZE
 from gateway.facade.browser import Browsers
-from gateway.facade.callback import ENDPOINT as CALLBACK
 from gateway.facade.callback import Callback
 from gateway.facade.client_documents import ClientDocuments
 from gateway.facade.clients import Clients
-from gateway.facade.front import Front, Protected
+from gateway.facade.front import CALLBACK, Front, Protected
 from gateway.facade.issuer import Issuer
 from gateway.facade.metadata import Metadata
 from gateway.facade.quirks import quirks_of

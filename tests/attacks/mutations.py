@@ -32,7 +32,7 @@ class Mutation(NamedTuple):
 VERIFIER, KEYS, APP = "gateway/verifier.py", "gateway/keys.py", "gateway/app.py"
 AUTHENTICATE, OPERATION, POLICY = "gateway/authenticate.py", "gateway/operation.py", "gateway/policy.py"
 ORIGIN, REFUSE, LIMITS = "gateway/origin.py", "gateway/refuse.py", "deploy/limits.py"
-SIGNATURE = "gateway/signature.py"
+SIGNATURE, BODY, REMEMBERED = "gateway/signature.py", "gateway/body.py", "gateway/verified_tokens.py"
 
 MUTATIONS = [
     Mutation(VERIFIER, "if not key.signed(signing_input, decode_base64url(signature)):", "if False:"),
@@ -41,9 +41,9 @@ MUTATIONS = [
     Mutation(VERIFIER, "        check_audience(claims, self.audiences, issuer)\n", ""),
     Mutation(VERIFIER, "        check_unbound(claims)\n", ""),
     Mutation(VERIFIER, "        check_kind(header, issuer)\n", ""),
-    Mutation(VERIFIER, "if now < entry[0]:", "if True:"),
-    Mutation(VERIFIER, "min(principal.expires_at, now + self.seconds)", "now + self.seconds"),
-    Mutation(VERIFIER, "if len(self._young) >= self.half:", "if False:"),
+    Mutation(REMEMBERED, "if now < entry[0]:", "if True:"),
+    Mutation(REMEMBERED, "min(principal.expires_at, now + self.seconds)", "now + self.seconds"),
+    Mutation(REMEMBERED, "if len(self._young) >= self.half:", "if False:"),
     Mutation(VERIFIER, "if len(token) > MAX_TOKEN:", "if False:"),
     Mutation(VERIFIER, 'maketrans(b"-_+/=", b"+/!!!")', 'maketrans(b"-_+/", b"+/!!")'),
     Mutation(VERIFIER, 'maketrans(b"-_+/=", b"+/!!!")', 'maketrans(b"-_=", b"+/!")'),
@@ -102,15 +102,17 @@ MUTATIONS = [
     Mutation(AUTHENTICATE, 'raise MalformedRequest("a form body', 'print("a form body'),
     Mutation(OPERATION, "if not 0 < len(messages) <= MAX_BATCH:", "if not 0 < len(messages):"),
     Mutation(
-        OPERATION, "[_operation(message) for message in messages]", "[_operation(message) for message in messages[:1]]"
+        OPERATION,
+        "[_operation(bytes(message)) for message in messages]",
+        "[_operation(bytes(message)) for message in messages[:1]]",
     ),
     Mutation(OPERATION, 'if headers.get(b"mcp-method") != operation.method.encode():', "if False:"),
     Mutation(OPERATION, "if name != operation.targets[0].name:", "if name and name != operation.targets[0].name:"),
     Mutation(OPERATION, "if base64.b64encode(decoded) == encoded else None", ""),
-    Mutation(OPERATION, "        if names.count(name) > 1:\n", "        if names.count(name) > 2:\n"),
+    Mutation(BODY, "        if names.count(name) > 1:\n", "        if names.count(name) > 2:\n"),
     Mutation(OPERATION, "if reference.uri is not None or not named:", "if not named:"),
-    Mutation(OPERATION, "if int(length) > limit:", "if int(length) > 2 * limit:"),
-    Mutation(OPERATION, "        if size > limit:\n", "        if False:\n"),
+    Mutation(BODY, "if int(length) > limit:", "if int(length) > 2 * limit:"),
+    Mutation(BODY, "        if size > limit:\n", "        if False:\n"),
     Mutation(
         POLICY,
         "if not self.implied(principal.scopes) >= needed:",
@@ -133,10 +135,10 @@ MUTATIONS = [
     Mutation(APP, "        self.admit(scope, principal)\n", '        scope["state"] = {"principal": principal}\n'),
     Mutation(
         APP,
-        '                scope["method"] == "POST" or has_body(headers)\n',
-        '                scope["method"] == "POST"\n',
+        '            return method == "POST" or has_body(headers)\n',
+        '            return method == "POST"\n',
     ),
-    Mutation(APP, "            self.policy.check(principal, asked)  # 403\n", ""),
+    Mutation(APP, 'self.policy.check(principal, asked, scope["method"], revision)  # 403', "None"),
     Mutation(APP, '            self.origins.check_host(headers.get(b"host"))  # 421\n', ""),
     Mutation(APP, "                    check_mirrored(headers, asked)  # 400\n", ""),
     Mutation(REFUSE, '(b"cache-control", b"no-store")', '(b"cache-control", b"no-cache")'),

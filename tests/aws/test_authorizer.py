@@ -63,7 +63,9 @@ def made(*, resources: int = 2, **options: Any) -> Made:
     audit: list[bytes] = []
     one = Authorizer(settings, audit=audit.append, now=issuer.clock.now, **options)
     document = json.dumps(issuer.keys.document()).encode()
-    for gate in one._gates.values():
+    for resource in settings.resources:
+        gate = one._gates.at(resource.path)
+        assert gate is not None
         gate.verifier.issuers[issuer.url].keys.begin_with(document)
     return Made(issuer, audit, one)
 
@@ -136,6 +138,14 @@ def test_missing_keys_are_not_the_callers_doing() -> None:
     with pytest.raises(KeysMissing):
         one(event(REST_API, issuer.token(None, CLIENT, ["mcp:use"], RESOURCE)), None)
     one.close()
+
+
+def test_fetch_of_keys_is_not_frozen_with_the_instance(it: Made) -> None:
+    """Its time would run out before the next invocation, and keys that the issuer has withdrawn be used for a day."""
+    assert it.one(event(REST_API, it.token()), None)["context"]
+    (keys,) = {issuer.keys for gate in it.one._gates for issuer in gate.verifier.issuers.values()}
+    assert keys._flight is None
+    assert keys.failure, "the issuer is nowhere, and that is known now"
 
 
 @pytest.mark.parametrize(("left", "goes_on"), [(302, True), (299, False), (-10, False)])
@@ -231,6 +241,7 @@ def test_no_secret_of_the_gate_is_needed() -> None:
     values = {
         "facade": {"client_secret_file": "aws:ssm:/x"},
         "seal_keys_file": "aws:ssm:/y",
+        "identity_key_file": "aws:ssm:/i",
         "resources": [{"path": "/mcp", "upstream": {"url": "u", "credential": {"file": "aws:ssm:/z"}}}, "odd"],
     }
     assert without_secrets(values) == {"resources": [{"path": "/mcp"}, "odd"]}

@@ -8,7 +8,7 @@ import tracemalloc
 from pathlib import Path
 
 from gateway.principal import Principal
-from gateway.verifier import VerifiedTokens
+from gateway.verified_tokens import VerifiedTokens
 from tests.benchmarks.workload import gate, issuer, microseconds, request
 
 TOKENS = 10_000

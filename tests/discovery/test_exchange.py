@@ -30,7 +30,6 @@ from tests.discovery.raw_server import Server, answer
 Carrier = Callable[[Target], AbstractAsyncContextManager[Answer]]
 
 OK = b"HTTP/1.1 200 OK\r\n"
-EARLY = b"HTTP/1.1 103 Early Hints\r\nX-Late: 1\r\n\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 

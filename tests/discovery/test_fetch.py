@@ -61,7 +61,6 @@ class TestAnswers:
         async with Server(answer(b'{"keys": []}', "X-Seen: a", "X-Seen: b")).listening() as server:
             fetch = Fetch(allow_hosts=HERE)
             fetched = await fetch.get(f"http://127.0.0.1:{server.port}/jwks.json?a=b%20c")
-            await fetch.aclose()
         assert fetched.body == b'{"keys": []}'
         assert fetched.is_json
         assert fetched.headers["x-seen"] == "a, b"

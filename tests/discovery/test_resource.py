@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from discovery.resource import InvalidResource, canonical, is_loopback, origin, root_well_known_url, well_known_url
+from discovery.resource import InvalidResource, canonical, well_known_url
 
 NAME = "oauth-protected-resource"
 
@@ -79,15 +79,10 @@ def test_canonical_is_idempotent(rest: str, start: str) -> None:
     ],
 )
 def test_metadata_lives_before_the_path(resource: str, path_inserted: str) -> None:
-    """PRM-02, RFC 9728 §3.1; and PRM-03 for the root."""
+    """PRM-02, RFC 9728 §3.1."""
     assert well_known_url(resource, NAME) == path_inserted
-    assert root_well_known_url(resource, NAME) == f"{origin(resource)}/.well-known/{NAME}"
 
 
 def test_well_known_url_of_no_resource_is_refused() -> None:
     with pytest.raises(InvalidResource, match="query"):
         well_known_url("https://gw.example/mcp?a", NAME)
-
-
-def test_loopback_is_asked_here_too() -> None:
-    assert is_loopback("localhost")

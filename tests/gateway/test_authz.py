@@ -129,6 +129,12 @@ class TestAnswers:
                 answer = await ask(door, token, [("x-original-uri", path)], path="/authz")
                 assert answer.status_code == 403, path
 
+    async def test_resource_at_the_root_is_asked_about_everywhere_but_where_the_gate_itself_answers(self) -> None:
+        async with opened(resources=[{"path": "/", "subpaths": True, "forward_auth": "head"}]) as door:
+            token = door.token(aud=PUBLIC)
+            assert (await ask(door, token, path="/authz/x")).status_code == 200
+            assert (await ask(door, token, path="/authz/healthz")).status_code == 403
+
     async def test_most_particular_resource_is_meant(self) -> None:
         resources = [
             {"path": "/a", "subpaths": True, "forward_auth": "head"},

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from gateway.app import build
 from gateway.cedar import Cedar
 from gateway.cedar_policies import InvalidPolicy, problems_of
-from gateway.cedar_schema import NotRepresentableError, represent
-from gateway.errors import PolicyDenied
+from gateway.cedar_schema import NotRepresentable, represent
+from gateway.errors import DeniedByCedar
 from gateway.operation import Operation, Target, operations
 from gateway.policy import Policy
 from gateway.principal import Principal
@@ -69,24 +69,24 @@ def call(name: str, arguments: str = "{}", method: str = "tools/call") -> list[O
 def passes(policies: Cedar, asked: list[Operation], principal: Principal | None = None, **more: Any) -> bool:
     try:
         policies.check(principal or who(), asked, **more)
-    except PolicyDenied:
+    except DeniedByCedar:
         return False
     return True
 
 
 class TestDeciding:
     def test_what_no_policy_permits_is_refused(self) -> None:
-        with pytest.raises(PolicyDenied, match="no policy permits tools/call of tool 'other'") as refusal:
+        with pytest.raises(DeniedByCedar, match="no policy permits tools/call of tool 'other'") as refusal:
             cedar().check(who(), call("other"))
-        assert refusal.value.description == PolicyDenied.description
+        assert refusal.value.description == DeniedByCedar.description
 
     def test_forbidding_policy_is_named_in_the_log_and_its_advice_told_to_the_caller(self) -> None:
-        with pytest.raises(PolicyDenied, match="'vault' is forbidden by not-the-vault") as refusal:
+        with pytest.raises(DeniedByCedar, match="'vault' is forbidden by not-the-vault") as refusal:
             cedar().check(who("admins"), call("vault"))
         assert refusal.value.description == "The vault is closed: ask the treasurer."
 
     def test_policy_without_id_is_named_by_its_place(self) -> None:
-        with pytest.raises(PolicyDenied, match="by policy1"):
+        with pytest.raises(DeniedByCedar, match="by policy1"):
             cedar(CONNECT + "forbid(principal, action, resource is Tool);").check(who(), call("x"))
 
     @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ class TestAttacks:
         policies = cedar(
             f"permit(principal, action, resource); forbid(principal, action, resource) when {{ {overflow} }};"
         )
-        with pytest.raises(PolicyDenied, match="cannot be judged"):
+        with pytest.raises(DeniedByCedar, match="cannot be judged"):
             policies.check(who(), call("pay", '{"amount":9223372036854775807}'))
 
 
@@ -329,7 +329,7 @@ class TestTypes:
     )
     def test_value_is_refused_before_cedar_sees_it(self, kind: str, value: object) -> None:
         """A policy that only looks whether it is there would be satisfied."""
-        with pytest.raises(NotRepresentableError, match="v is no "):
+        with pytest.raises(NotRepresentable, match="v is no "):
             represent({"v": kind}, {"v": value})
 
     def test_arguments_are_those_of_calls_that_are_declared_and_no_others(self) -> None:

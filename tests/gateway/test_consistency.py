@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.app import build
-from gateway.consistency import is_reserved
 from gateway.sources import SettingsError, parse
 from tests.gated import Recorder
 
@@ -180,21 +179,6 @@ def test_every_problem_is_named_at_once() -> None:
     broken = {"public_url": "http://gw.example", "issuers": [], "resources": [{"path": "x", "scopes": ["a b"]}]}
     keys = [problem.partition(":")[0] for problem in problems(**broken, allowed_origins=["*"])]
     assert keys == ["public_url", "issuers", "resources[0].path", "resources[0].scopes", "allowed_origins"]
-
-
-@pytest.mark.parametrize(
-    ("path", "reserved"),
-    [
-        ("/healthz", True),
-        ("/healthz/x", True),
-        ("/healthzz", False),
-        ("/.well-known/a", True),
-        ("/mcp", False),
-        ("/", False),
-    ],
-)
-def test_paths_of_the_gate_itself_are_nobodys(path: str, reserved: bool) -> None:
-    assert is_reserved(path) is reserved
 
 
 TEXT = st.text(st.characters(codec="ascii"), max_size=12) | st.sampled_from(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import InvalidMessage
-from gateway.members import AmbiguousMembersError, check_members
+from gateway.members import AmbiguousMembers, check_members
 from gateway.operation import operations
 
 HEAD = '"jsonrpc":"2.0","id":1'
@@ -71,7 +71,7 @@ def test_members_are_ambiguous_exactly_when_names_fold_alike(members: list[tuple
     folded = [name.casefold() for name, _ in members]
     try:
         check_members(text.encode(), frozenset())
-    except AmbiguousMembersError:
+    except AmbiguousMembers:
         assert len(set(folded)) < len(folded)
     else:
         assert len(set(folded)) == len(folded)

@@ -187,6 +187,11 @@ class TestCognito:
         assert issuer.issuer == "https://cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Abc"
         assert issuer.resource_server == "", "of two resource servers neither is ours"
 
+    def test_pool_in_china_is_under_its_own_domain(self, file: Path) -> None:
+        file.write_text("public_url: https://gw.example\n")
+        (issuer,) = load(file, POOL | {"COGNITO_REGION": "cn-north-1", "COGNITO_REQUIRED_SCOPES": "a/b"}).issuers
+        assert issuer.issuer == "https://cognito-idp.cn-north-1.amazonaws.com.cn/eu-west-1_Abc"
+
     def test_pool_without_region_is_a_problem(self, file: Path) -> None:
         file.write_text("public_url: https://gw.example\n")
         assert why_not(file, POOL | {"COGNITO_USER_POOL_ID": "Abc"})[0].startswith("COGNITO_REGION: missing")

@@ -14,10 +14,11 @@ from conformance.requirements import requirement
 from discovery.fetch import Fetch
 from gateway.app import build
 from gateway.sources import SettingsError, parse
-from tests.gated import CLIENT, ISSUER, PUBLIC, RESOURCE, SCOPES, Gated, Recorder, gated, plain_issuer
+from tests.gated import CLIENT, ISSUER, PUBLIC, RESOURCE, SCOPES, Recorder, gated, plain_issuer
 from tests.requirements.callers import MODERN, Caller, opening
 from tests.requirements.challenges import refused_token
 from tests.requirements.network import Network
+from tests.requirements.tokens import present
 
 COOLDOWN = 31.0  # seconds, a little more than lies between two fetches of a key set
 FRESH = 601.0  # seconds, a little more than a key set is used without asking again
@@ -41,10 +42,6 @@ ODD_KIDS = [
 
 def token(issuer: Issuer, **changes: Any) -> str:
     return issuer.token("alice", CLIENT, SCOPES, RESOURCE, **changes)
-
-
-async def present(door: Gated, sent: str) -> httpx.Response:
-    return await Caller(door.client, MODERN, sent).post(opening(MODERN))
 
 
 @requirement("JWT-KID-01")

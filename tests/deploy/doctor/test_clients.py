@@ -33,7 +33,6 @@ from tests.deploy.doctor.test_findings import examined
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON_PACKAGES = next((ROOT / ".venv").glob("lib/python3*/site-packages"), Path())
-NODE_PACKAGES = ROOT / ".conformance" / "node_modules"
 
 
 def visit_of(*findings: str) -> Visit:

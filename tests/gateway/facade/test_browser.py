@@ -9,7 +9,7 @@ from gateway.facade.browser import MAX_COOKIE, REMEMBERED, Browsers
 from gateway.facade.sealed import Wish, fingerprint
 from gateway.seal import Seal
 from tests.gated import PUBLIC, RESOURCE
-from tests.gateway.facade.rig import ADMIN, USE, Rig, rig
+from tests.gateway.facade.rig import ADMIN, USE, rig
 from tests.gateway.facade.test_consent import asks
 
 RULED = [{"path": "/mcp", "name": "Reports", "scopes": [USE], "rules": [{"tools": ["a-*"], "scopes": [ADMIN]}]}]
@@ -154,11 +154,6 @@ def a_wish(redirect: str, scopes: tuple[str, ...]) -> Wish:
     return Wish(
         client="c", redirect_uri=redirect, challenge="x", resource=RESOURCE, scopes=scopes, browser=fingerprint("b")
     )
-
-
-def cookies_of(made: Rig) -> list[str]:
-    """What `Set-Cookie` said, in order."""
-    return [str(cookie) for cookie in made.browser.http.cookies.jar]
 
 
 async def test_cookies_on_https_are_bound_to_this_host() -> None:

@@ -37,11 +37,5 @@ async def test_stopping_under_load_loses_no_answer() -> None:
         assert [(answer.status, answer.complete) for answer in answers] == [(200, True)] * CALLS
         for client in clients:
             client.hang_up()
-        assert all(talk.reader.at_eof() for talk in behind.talks) or await ended(behind.talks)
-
-
-async def ended(talks: list[Talk]) -> bool:
-    """The connections to the upstream are closed with the server."""
-    for talk in talks:
-        await asyncio.wait_for(talk.writer.wait_closed(), 5)
-    return True
+        for talk in behind.talks:  # the connections to the upstream are closed with the server
+            await asyncio.wait_for(talk.writer.wait_closed(), 5)
