@@ -1,20 +1,26 @@
-"""An end to requests that have none: heads beyond all measure, heads and bodies that stop in the middle.
+"""An end to requests that have none: heads beyond all measure, heads and bodies that stop, queues without end.
 
-uvicorn waits for the rest of a request for ever and takes a head of any size; a stranger with a few thousand
-connections could hold all there are. A request that arrives whole costs nothing here: no timer is set for it.
+uvicorn waits for the rest of a request for ever, takes a head of any size, and keeps all requests that are sent before
+an answer; a stranger with a few thousand connections could hold all there are, or all memory with one. A request that
+arrives whole costs nothing here: no timer is set for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 HEAD_BYTES = 64 * 1024  # of request line and fields; also of trailers and of chunks' extensions
 HEAD_FIELDS = 256
 HEAD_SECONDS = 10.0  # from the first byte of a head to its last
 BODY_SECONDS = 30.0  # between two pieces of a body
+PIPELINED = 64  # requests that may wait behind one that is being answered (RFC 9112 §9.3.2)
 
 HEAD = b"HTTP/1."  # how a head begins
 CONTINUE = b"HTTP/1.1 100"  # one that nothing follows
@@ -31,8 +37,12 @@ class Part(Enum):
     BODY = auto()
 
 
-class HeadTooLargeError(Exception):
+class HeadTooLarge(Exception):
     """Stops the parser; httptools needs an exception for that."""
+
+
+class TooManyPipelined(Exception):
+    """Stops the parser, too."""
 
 
 class Trailers(list[tuple[bytes, bytes]]):
@@ -97,6 +107,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _check: asyncio.TimerHandle | None = None
     _joined: JoinedWrites
     _idle_since: float | None = None  # when the last answer was complete, or the connection began
+    _served: RequestResponseCycle | None = None  # the request that is being answered; `cycle` is the one that came last
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A connection that stays silent ends like one that is idle between two requests."""
@@ -109,6 +120,11 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._check is not None:
             self._check.cancel()
         super().connection_lost(exc)
+        for cycle in (self._served, *(waiting for waiting, _ in self.pipeline)):  # uvicorn tells only the last one
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
         if self.timeout_keep_alive_task is not None:  # uvicorn forgets it where the connection broke
             self.timeout_keep_alive_task.cancel()
 
@@ -117,11 +133,16 @@ class LimitedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if self.pipeline:
+        if self.pipeline:  # and nothing more is read before all that wait are served
             self._start_asgi_task(*self.pipeline.pop())
         else:
+            self.flow.resume_reading()
             self._be_idle()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """This request is the one that is being answered."""
+        self._served = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _be_idle(self) -> None:
         """One timer looks after a connection; to set and cancel one for each request would cost more than it."""
@@ -187,11 +208,14 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head is complete: the app gets the request, unless the head is too large."""
         self._waiting, self._progress = Part.BODY, True
+        if len(self.pipeline) >= PIPELINED:
+            self.transport.abort()
+            raise TooManyPipelined
         if len(self.headers) > HEAD_FIELDS or (
             self._unfinished + self._chunk > HEAD_BYTES and self._head_bytes() > HEAD_BYTES
         ):
             self._too_large = True
-            raise HeadTooLargeError
+            raise HeadTooLarge
         self._unfinished = 0
         super().on_headers_complete()
         self.headers = Trailers()
@@ -211,6 +235,8 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Say what was wrong with a request that cannot be parsed, and close."""
+        if self.transport.is_closing():
+            return
         self._joined.flush()  # an answer that has begun was first
         if not self._too_large:
             super().send_400_response(msg)

@@ -149,7 +149,8 @@ MUTATIONS = [
     Mutation(APP, 'value.strip(b" \\t")', "value"),
     Mutation(LIMITS, "if self._progress or self._waiting is Part.BODY:", "if True:"),
     Mutation(LIMITS, "len(self.headers) > HEAD_FIELDS", "False"),
-    Mutation(LIMITS, "            self.transport.abort()\n", "            pass\n"),
+    Mutation(LIMITS, "        else:\n            self.transport.abort()\n", ""),
+    Mutation(LIMITS, "if len(self.pipeline) >= PIPELINED:", "if False:"),
     Mutation(LIMITS, "if self.flow.read_paused:", "if False:"),
     Mutation(LIMITS, "            self.cycle.keep_alive = False\n", "            pass\n"),
 ]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from deploy.limits import BODY_SECONDS, HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS, LimitedProtocol
-from tests.attacks.wire import CHUNKED, HEAD, HONEST, TOKEN, TWO, answers, fill, wired
+from deploy.limits import BODY_SECONDS, HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS, PIPELINED, LimitedProtocol
+from tests.attacks.wire import CHUNKED, HEAD, HEALTH, HONEST, TOKEN, TWO, answers, fill, wired
 
 # The deadlines of a production server, from which tests that wait for them depart.
 assert (HEAD_SECONDS, BODY_SECONDS) == (10, 30)
@@ -191,3 +191,68 @@ async def test_client_is_not_blamed_for_an_app_that_is_slow() -> None:
         await large
         for connection in (patient, waiting):
             await connection.close()
+
+
+class Holding:
+    """An app that answers nobody before it is released."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.arrived = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun.append(scope["path"])
+        self.arrived.set()
+        await self.release.wait()
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def test_requests_sent_before_an_answer_are_answered_in_their_order() -> None:
+    app = Holding()
+    async with wired(app) as wire:
+        connection = await wire.connect()
+        sent = [HEALTH.replace(b"/healthz", b"/%d" % number) for number in range(PIPELINED + 1)]
+        await connection.send(b"".join(sent))
+        await app.arrived.wait()
+        assert app.begun == ["/0"]
+        app.release.set()
+        assert [await connection.status() for _ in sent] == [200] * len(sent)
+        assert app.begun == [f"/{number}" for number in range(len(sent))]
+        assert await connection.is_open()
+        await connection.close()
+
+
+async def test_requests_without_end_before_an_answer_are_not_kept() -> None:
+    app = Holding()
+    async with wired(app) as wire:
+        connection = await wire.connect()
+        await connection.send(HEALTH * 20_000)
+        assert await connection.status() == 0
+        app.release.set()
+        await connection.close()
+        assert len(app.begun) == 1
+
+
+async def test_client_that_hangs_up_takes_all_its_requests_with_it() -> None:
+    """The one that is being answered hears of it, which from 2026-07-28 on is how it is cancelled."""
+    heard = asyncio.Event()
+
+    async def listening(scope: Scope, receive: Receive, _: Send) -> None:
+        begun.append(scope["path"])
+        arrived.set()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        heard.set()
+
+    begun: list[str] = []
+    arrived = asyncio.Event()
+    async with wired(listening) as wire:
+        connection = await wire.connect()
+        await connection.send(HEALTH.replace(b"/healthz", b"/first") + HEALTH)
+        await arrived.wait()
+        await connection.close()
+        await asyncio.wait_for(heard.wait(), 5)
+    assert begun == ["/first"]
