@@ -1,7 +1,8 @@
 """Clients whose id is a URL: the document there describes them (draft-ietf-oauth-client-id-metadata-document).
 
 A stranger chose the URL, so the fetch is guarded in every way `discovery.fetch` knows, and answers are remembered:
-also those that are no good, for a moment, so that nobody can make the gate knock at a stranger's door all day.
+also those that are no good, for a moment, so that nobody can make the gate knock at a stranger's door all day. A host
+that cannot be reached for a while signs nobody out: what its document said last counts until then.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from cachetools import TTLCache
@@ -18,14 +20,17 @@ from gateway.facade.client import Client, read_metadata, shown_name
 from gateway.facade.errors import OAuthError
 
 if TYPE_CHECKING:
-    from discovery.fetch import Fetch
+    from discovery.fetch import Fetch, FetchError
 
 MAX_BYTES = 5 * 1024  # §6.6 of the draft
 FRESH = 15 * 60.0  # seconds a document is used
 SOUR = 30.0  # seconds a failure is
+KEPT = 24 * 3600.0  # seconds it stands in for one that cannot be had just now
 REMEMBERED = 500
 AT_ONCE = 64  # more than a few, or somebody slow would keep everybody else out
 PUBLIC = (None, "none")
+UNFIT = "The app's metadata document cannot be fetched: it must be public, JSON, and not redirected."
+ABSENT = "The app's metadata document cannot be reached: see that its host answers, and try again in a moment."
 
 
 class ClientDocuments:
@@ -35,6 +40,7 @@ class ClientDocuments:
         self._make_fetch = fetch
         self._fetch: Fetch | None = None
         self._found: TTLCache[str, Client] = TTLCache(REMEMBERED, FRESH, now)
+        self._kept: TTLCache[str, Client] = TTLCache(REMEMBERED, KEPT, now)
         self._failed: TTLCache[str, str] = TTLCache(REMEMBERED, SOUR, now)
         self._under_way: dict[str, asyncio.Task[Client]] = {}
 
@@ -42,13 +48,13 @@ class ClientDocuments:
         """The client that the document at this URL describes.
 
         Raises:
-            OAuthError: invalid_client, with a sentence for its developers.
+            OAuthError: invalid_client, with a sentence for its developers; or temporarily_unavailable.
         """
         found: Client | None = self._found.get(client_id)
         if found is not None:
             return found
         if failed := self._failed.get(client_id):
-            raise _refused(failed)
+            return self._instead(client_id, failed)
         _check_id(client_id)
         if client_id not in self._under_way:
             if len(self._under_way) >= AT_ONCE:
@@ -76,14 +82,31 @@ class ClientDocuments:
         try:
             client = described(client_id, await self._fetch.json(client_id, max_bytes=MAX_BYTES))
         except FetchError as error:
-            sentence = "The app's metadata document cannot be fetched: it must be public, JSON, and not redirected."
-            self._failed[client_id] = sentence
-            raise _refused(sentence, str(error)) from None
+            self._failed[client_id] = ABSENT if _may_come_back(error) else UNFIT
+            return self._instead(client_id, self._failed[client_id], str(error))
         except OAuthError as error:
             self._failed[client_id] = error.description
-            raise _refused(error.description) from None
-        self._found[client_id] = client
+            return self._instead(client_id, error.description)
+        self._found[client_id] = self._kept[client_id] = client
         return client
+
+    def _instead(self, client_id: str, failed: str, detail: str = "") -> Client:
+        """What the document said last, where it cannot be had just now."""
+        if failed != ABSENT:
+            raise _refused(failed, detail)
+        kept: Client | None = self._kept.get(client_id)
+        if kept is None:
+            raise OAuthError("temporarily_unavailable", ABSENT, status=503, detail=detail)
+        return kept
+
+
+def _may_come_back(error: FetchError) -> bool:
+    """Whether a document cannot be had for a reason that may be over in a minute."""
+    from discovery.fetch import FetchBadStatus, FetchTimeout, FetchUnreachable  # noqa: PLC0415 - see `_look_up`
+
+    if isinstance(error, FetchBadStatus):
+        return error.status == HTTPStatus.TOO_MANY_REQUESTS or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return isinstance(error, FetchTimeout | FetchUnreachable)
 
 
 def described(client_id: str, document: dict[str, object]) -> Client:

@@ -151,8 +151,9 @@ def _careful(facade: FacadeSettings) -> Callable[[], Fetch]:
 
     def make() -> Fetch:
         from discovery.fetch import Fetch  # noqa: PLC0415 - see above
+        from discovery.strangers import StrangersNames  # noqa: PLC0415
 
-        named = facade.insecure_client_document_hosts
-        return Fetch(allow_hosts=frozenset(urlsplit(f"//{host}").hostname or "" for host in named))
+        named = frozenset(urlsplit(f"//{host}").hostname or "" for host in facade.insecure_client_document_hosts)
+        return Fetch(allow_hosts=named, resolver=StrangersNames())
 
     return make

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.app import build
-from gateway.authz import field, identity
+from gateway.authz import field, principal_headers
 from gateway.principal import Principal
 from gateway.settings import Rule
 from gateway.sources import SettingsError, parse
@@ -337,7 +337,7 @@ class TestHeaders:
 
     def test_every_header_is_there_even_where_there_is_nothing_to_say(self) -> None:
         nobody = Principal("i", "m", "", frozenset(), frozenset(), 0.0, is_client=True)
-        assert dict(identity(nobody)) == {
+        assert dict(principal_headers(nobody)) == {
             b"x-auth-issuer": b"i",
             b"x-auth-subject": b"m",
             b"x-auth-kind": b"machine",
@@ -348,4 +348,4 @@ class TestHeaders:
 
     def test_groups_are_told_apart(self) -> None:
         somebody = Principal("i", "s", "c", frozenset(), frozenset({"a,b", "c d"}), 0.0)
-        assert dict(identity(somebody))[b"x-auth-groups"] == b"a%2Cb,c%20d"
+        assert dict(principal_headers(somebody))[b"x-auth-groups"] == b"a%2Cb,c%20d"

@@ -54,6 +54,10 @@ class World:
         assert kid is not None
         return kid
 
+    def begin_with_a_copy(self) -> None:
+        """Of what the issuer publishes now."""
+        self.set.begin_with(json.dumps(self.source.keys.document()).encode())
+
     async def known(self) -> bool:
         """Whether the issuer's key is found; waits for a fetch if need be."""
         return bool(await self.set.get(self.kid, "RS256"))
@@ -124,6 +128,63 @@ class TestFetching:
     async def test_closing_without_a_fetch_under_way_does_nothing(self, world: World) -> None:
         await world.set.close()
         assert await world.known()
+
+
+class TestCopyToBeginWith:
+    async def test_serves_from_the_start_and_its_first_use_sends_for_the_issuers_own(self, world: World) -> None:
+        world.begin_with_a_copy()
+        world.source.keys.withdraw(world.kid)
+        assert await world.known()
+        await world.set.refresh()  # joins the fetch that is under way
+        assert world.source.fetches == 1
+        assert not world.set.find(world.kid, "RS256")
+
+    async def test_that_is_to_serve_alone_for_a_time_sends_for_nothing_until_then(self, world: World) -> None:
+        world.begin_with_a_copy()
+        world.set.put_off(COOLDOWN)
+        world.source.keys.withdraw(world.kid)
+        world.clock.move(COOLDOWN - 1)
+        assert await world.known()
+        await asyncio.sleep(0)
+        assert world.source.fetches == 0
+        world.clock.move(1)
+        assert await world.known(), "the use that sends for the issuer's own"
+        await asyncio.sleep(0)
+        assert world.source.fetches == 1
+        await world.set.refresh()  # joins the fetch that is under way
+        assert world.source.fetches == 1
+        assert not world.set.find(world.kid, "RS256")
+
+    async def test_that_serves_alone_knows_a_new_key_at_its_first_use(self, world: World) -> None:
+        world.begin_with_a_copy()
+        world.set.put_off(COOLDOWN)
+        world.source.keys.rotate(rsa_key(), world.source.keys.id)
+        assert await world.known()
+        assert world.source.fetches == 1
+
+    async def test_that_nobody_used_for_ten_minutes_is_waited_for(self, world: World) -> None:
+        world.begin_with_a_copy()
+        world.set.put_off(COOLDOWN)
+        world.source.keys.withdraw(world.kid)
+        world.clock.move(FRESH)
+        with pytest.raises(UnknownKey):
+            await world.known()
+
+    @pytest.mark.parametrize("seconds", [FRESH, 10 * FRESH])
+    async def test_serves_alone_no_longer_than_keys_that_were_fetched_just_now(
+        self, world: World, seconds: float
+    ) -> None:
+        world.begin_with_a_copy()
+        world.set.put_off(seconds)
+        world.source.keys.withdraw(world.kid)
+        world.clock.move(FRESH)
+        with pytest.raises(UnknownKey):
+            await world.known()
+
+    async def test_without_one_there_is_nothing_to_put_off(self, world: World) -> None:
+        world.set.put_off(COOLDOWN)
+        assert await world.known()
+        assert world.source.fetches == 1
 
 
 class TestUnknownKeys:

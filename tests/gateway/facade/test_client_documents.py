@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from discovery.fetch import Fetch
-from gateway.facade.client_documents import AT_ONCE, MAX_BYTES, ClientDocuments
+from gateway.facade.client_documents import AT_ONCE, FRESH, KEPT, MAX_BYTES, SOUR, ClientDocuments
 from gateway.facade.errors import OAuthError
 from tests.gated import PUBLIC
 from tests.gateway.facade.rig import REDIRECT, WEB, App, Documents, rig
@@ -82,7 +82,6 @@ async def test_a_document_that_breaks_a_rule_is_refused(members: dict[str, Any],
     [
         pytest.param((302, b"", "application/json"), "redirects are not followed", id="a redirect"),
         pytest.param((404, b"{}", "application/json"), "404", id="not found"),
-        pytest.param((500, b"{}", "application/json"), "500", id="an error"),
         pytest.param((200, b"{}", "text/html"), "media type", id="a page"),
         pytest.param((200, b"{}", "text/plain"), "media type", id="an upload"),
         pytest.param((200, b"x" * (MAX_BYTES + 1), "application/json"), "larger than 5120", id="too large"),
@@ -98,6 +97,40 @@ async def test_what_is_no_public_json_is_refused(answer: tuple[int, bytes, str],
     assert "cannot be fetched" in error.description
     assert reason in str(error)
     assert documents.hits == [URL]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_document_that_cannot_be_had_just_now_is_not_the_clients_fault(status: int) -> None:
+    documents = Documents({URL: (status, b"{}", "application/json")})
+    found = finder(documents)
+    for _ in range(2):
+        error = await refused(found, URL)
+        assert (error.code, error.status) == ("temporarily_unavailable", 503)
+        assert "try again" in error.description
+    assert documents.hits == [URL], "its host is not asked again at once"
+
+
+async def test_what_a_document_said_last_counts_while_its_host_is_away_but_not_for_ever() -> None:
+    documents, clock = Documents(), Clock()
+    documents.put(URL)
+    found = finder(documents, clock)
+    client = await found.find(URL)
+    documents.at[URL] = 503, b"", "text/plain"
+    for clock.now in (FRESH + 1, FRESH + 2, KEPT - 1):
+        assert await found.find(URL) == client
+    assert len(documents.hits) == 3, "asked after each failure has been forgotten"
+    clock.now = KEPT + SOUR
+    assert (await refused(found, URL)).code == "temporarily_unavailable"
+
+
+async def test_document_that_is_gone_ends_its_client() -> None:
+    documents, clock = Documents(), Clock()
+    documents.put(URL)
+    found = finder(documents, clock)
+    await found.find(URL)
+    documents.at[URL] = 404, b"", "text/plain"
+    clock.now = FRESH + 1
+    assert (await refused(found, URL)).code == "invalid_client"
 
 
 async def test_the_largest_document_is_taken() -> None:
@@ -184,15 +217,17 @@ async def test_no_document_is_fetched_from_a_name_of_a_private_address(address: 
 
 
 @pytest.mark.parametrize(
-    ("named", "reason"),
+    ("named", "status", "reason"),
     [
-        pytest.param([], "loopback is for hosts that the settings name", id="none"),
-        pytest.param(["127.0.0.1", "elsewhere.example"], "loopback is for hosts that the settings name", id="another"),
-        pytest.param(["localhost"], "no connection", id="this one"),
-        pytest.param(["LOCALHOST:8443"], "no connection", id="this one with a port"),
+        pytest.param([], 400, "loopback is for hosts that the settings name", id="none"),
+        pytest.param(["127.0.0.1", "elsewhere.example"], 400, "loopback is for hosts that the settings", id="another"),
+        pytest.param(["localhost"], 503, "no connection", id="this one"),
+        pytest.param(["LOCALHOST:8443"], 503, "no connection", id="this one with a port"),
     ],
 )
-async def test_strangers_urls_lead_to_no_private_host_but_those_named_for_them(named: list[str], reason: str) -> None:
+async def test_strangers_urls_lead_to_no_private_host_but_those_named_for_them(
+    named: list[str], status: int, reason: str
+) -> None:
     """`private_hosts` are for issuers. A host that is named is asked, here in vain: it speaks no TLS."""
     async with rig() as made:
         made.real_web = True
@@ -200,8 +235,8 @@ async def test_strangers_urls_lead_to_no_private_host_but_those_named_for_them(n
         await made.replace(facade=facade, private_hosts=["localhost"])
         app = App(made, f"{made.base.replace('http', 'https')}/client.json", WEB)
         page = await made.browser.open(app.url())
-        assert page.answer.status_code == 400
-        assert "cannot be fetched" in page.answer.text
+        assert page.answer.status_code == status
+        assert "metadata document cannot be" in page.answer.text
         assert reason in made.detail
         assert made.way.requests == []
 

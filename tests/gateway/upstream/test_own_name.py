@@ -16,7 +16,7 @@ from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
 from deploy.assembly import assemble
-from gateway.identity import Identity, IdentityKeys, read_keys
+from gateway.identity import Identity, IdentityKeys, private_keys
 from gateway.secret import InvalidSecret
 from gateway.settings import IdentitySettings
 from gateway.sources import SettingsError, parse
@@ -113,7 +113,7 @@ class TestIdentity:
         ):
             file.write_bytes(content)
             with pytest.raises(InvalidSecret, match="P-256 or Ed25519"):
-                read_keys(str(file))
+                private_keys(str(file))
             with pytest.raises(SettingsError, match="identity_key_file"):
                 parse({**settings(), "identity_key_file": str(file)})
 
