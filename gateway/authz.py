@@ -127,12 +127,13 @@ def before(gate: Gate) -> Gate:
 
 async def identify(scope: Scope, _: Receive, send: Send) -> None:
     """Say who the principal is."""
-    headers = [(b"content-length", b"0"), (b"cache-control", b"no-store"), *identity(scope["state"]["principal"])]
+    said = principal_headers(scope["state"]["principal"])
+    headers = [(b"content-length", b"0"), (b"cache-control", b"no-store"), *said]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
 
 
-def identity(principal: Principal) -> list[tuple[bytes, bytes]]:
+def principal_headers(principal: Principal) -> list[tuple[bytes, bytes]]:
     """A principal as headers; each is always there, so that a proxy that copies them overwrites the client's own."""
     return [
         (b"x-auth-issuer", field(principal.issuer)),

@@ -202,10 +202,10 @@ def _seal_keys(settings: Settings) -> Iterator[str]:
 
 def _identity_keys(file: str) -> Iterator[str]:
     if file:
-        from gateway.identity import read_keys  # noqa: PLC0415 - few gates sign, and none of the others has to load it
+        from gateway.identity import private_keys  # noqa: PLC0415 - few gates sign, and none of the others has to load it
 
         try:
-            read_keys(file)
+            private_keys(file)
         except InvalidSecret as error:
             yield f"identity_key_file: {error}"
 

@@ -14,7 +14,7 @@
     ├── OriginRefused        403     none                origin_refused
     ├── HostRefused          421     none                host_refused
     ├── ProtocolError        400     none; a JSON-RPC code       one per subclass: invalid_json, invalid_message,
-    │                                                    header_mismatch, repeated_header
+    │                                                    ambiguous_uri, header_mismatch, repeated_header
     ├── BodyTooLarge         413     none                body_too_large
     ├── HeadersTooLarge      431     none                headers_too_large
     ├── NotForwarded         404     none                not_forwarded
@@ -39,6 +39,7 @@ REFUSED = -32010
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
+INVALID_PARAMS = -32602
 HEADER_MISMATCH = -32020
 
 
@@ -276,6 +277,18 @@ class InvalidMessage(ProtocolError):
     remedy = "The client sends JSON that is not an MCP message, or names its tool, prompt or resource in no known way."
     description = "The body is not a JSON-RPC message of MCP, or names its tool, prompt or resource in no known way."
     code = INVALID_REQUEST
+
+
+class AmbiguousUri(ProtocolError):
+    """Rules ask about resources, and this URI of one can be read in more than one way (RFC 3986 §6.1)."""
+
+    reason = "ambiguous_uri"
+    remedy = "The client must write the resource's URI as RFC 3986 has it; `detail` says what is wrong with it."
+    description = (
+        "The URI of the resource can be read in more than one way: write it in its shortest form, with the scheme in "
+        "lower case, without dot segments, needless escapes or a fragment."
+    )
+    code = INVALID_PARAMS
 
 
 class HeaderMismatch(ProtocolError):

@@ -49,7 +49,7 @@ class IdentityKeys:
             InvalidSecret: the file cannot be read, or holds no key that can sign.
         """
         if settings.identity_key_file:
-            return cls(read_keys(settings.identity_key_file))
+            return cls(private_keys(settings.identity_key_file))
         log.warning(
             "identity_key_file is not set, so the key that signs `identity` is new at every start; "
             "replicas need a shared one: openssl genpkey -algorithm ed25519 -out identity.pem"
@@ -70,7 +70,7 @@ class IdentityKeys:
             return jwt.encode(header, claims, self._keys[0], algorithms=[self.algorithm])
 
 
-def read_keys(file: str) -> list[Key]:
+def private_keys(file: str) -> list[Key]:
     """The private keys of a file, in order.
 
     Raises:

@@ -81,6 +81,10 @@ class KeySet:
         self._keys = read_keys(document, self.algorithms)
         self._fetched = self._now() - FRESH * AHEAD
 
+    def put_off(self, seconds: float) -> None:
+        """Let such a copy serve alone for so long: only a key that it lacks is then asked for sooner."""
+        self._fetched = min(self._now(), self._fetched + seconds)
+
     def find(self, kid: str | None, algorithm: str) -> VerificationKey | None:
         """The key if it is known and nothing needs to be waited for; sends for new keys ahead of expiry."""
         now = self._now()

@@ -10,9 +10,10 @@ from urllib.parse import unquote
 
 from cachetools import LRUCache
 
-from gateway.errors import DeniedByPolicy, InsufficientScope
+from gateway.errors import AmbiguousUri, DeniedByPolicy, InsufficientScope
 from gateway.operation import Kind, Operation, Target
 from gateway.principal import Principal
+from gateway.resource_uri import ambiguity
 from gateway.settings import Rule
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Policy:
         Raises:
             InsufficientScope: with every scope they need, in one go, and those of ours already granted.
             DeniedByPolicy: a group or claim is missing, which no scope would cure, or Cedar policies refuse.
+            AmbiguousUri: a resource is named in a way that a rule may miss.
         """
         self.check_rules(principal, operations)
         if self.cedar is None:
@@ -89,6 +91,8 @@ class Policy:
         needed = set(self.scopes)
         for operation in operations:
             for target in operation.targets:
+                if target.kind == "resource" and self.rules_about("resource"):
+                    _check_uri(target.name, operation)
                 needs = self.needs(target)
                 needed |= needs.scopes
                 for rule in needs.rules:
@@ -101,7 +105,7 @@ class Policy:
         """Whether a call of this target would pass; what lists show is decided by nothing else."""
         try:
             self.check_rules(principal, [Operation("", (target,))])
-        except (InsufficientScope, DeniedByPolicy):
+        except (InsufficientScope, DeniedByPolicy, AmbiguousUri):
             return False
         return self.cedar is None or self.cedar.shows(principal, target)
 
@@ -154,6 +158,12 @@ def _patterns(rule: Rule) -> dict[Kind, list[re.Pattern[str]]]:
 def _glob(pattern: str) -> re.Pattern[str]:
     # Case counts: names of tools and URIs of resources are compared to the letter.
     return re.compile(translate(pattern))
+
+
+def _check_uri(uri: str, operation: Operation) -> None:
+    # Lists, whose operation has no method, show templates; a completion names one.
+    if cause := ambiguity(uri, template=operation.method in ("", "completion/complete")):
+        raise AmbiguousUri(f"{uri[:100]!a}: {cause}", operation.request_id)
 
 
 def _check_conditions(principal: Principal, rule: Rule, target: Target) -> None:

@@ -375,6 +375,49 @@ class TestPages:
             assert "access-control-allow-origin" not in response.headers
 
 
+def read(uri: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": uri}}
+
+
+class TestResourceUris:
+    SALARIES = "reports://hr/salaries"
+
+    @pytest.mark.parametrize(
+        "uri",
+        ["REPORTS://hr/salaries", " reports://hr/salaries", "reports://hr/x/../salaries", "reports://hr/salaries#1"],
+    )
+    @pytest.mark.parametrize(
+        "guard",
+        [
+            pytest.param({"rules": [{"resources": ["reports://hr/*"], "groups": ["hr"]}]}, id="rules"),
+            pytest.param(
+                {
+                    "cedar": {
+                        "policies": "permit(principal, action, resource) unless { resource is Resource && "
+                        'resource.name like "reports://hr/sal*" };'
+                    }
+                },
+                id="Cedar",
+            ),
+        ],
+    )
+    async def test_uri_that_a_server_may_read_as_another_is_no_way_around_a_rule(
+        self, guard: dict[str, Any], uri: str
+    ) -> None:
+        async with gated(resource=guard) as door:
+            honest = await door.post(door.token(), read(self.SALARIES))
+            assert honest.status_code == 403
+            answer = await door.post(door.token(), read(uri))
+            assert (answer.status_code, door.reason) == (400, "ambiguous_uri")
+            assert (answer.json()["id"], answer.json()["error"]["code"]) == (1, -32602)
+            assert "lower case" in answer.json()["error"]["message"]
+            assert not door.app.scopes
+
+    async def test_uris_are_nobodys_business_where_no_rule_asks_about_resources(self) -> None:
+        async with gated(resource={"rules": [{"tools": ["x"], "scopes": ["s"]}]}) as door:
+            assert (await door.post(door.token(), read("A:b#c"))).status_code == 200
+
+
 class TestResources:
     def test_every_resource_needs_its_app(self) -> None:
         with pytest.raises(ValueError, match=r"\['/mcp'\], the apps are for \['/other'\]"):
