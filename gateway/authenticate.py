@@ -11,6 +11,7 @@ from gateway.principal import Principal
 from gateway.verifier import Verifier
 
 TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # RFC 6750 §2.1, b64token
+MAX_PARAMETERS = 1_000  # of a query; they are looked through before the token is known
 FORM = b"application/x-www-form-urlencoded"
 
 
@@ -68,5 +69,9 @@ def check_one_authorization(fields: Iterable[tuple[bytes, bytes]]) -> None:
 
 def check_query(query: bytes) -> None:
     """No further token in the query: it would be a second way to convey one, and end in logs (RFC 6750 §2.3)."""
-    if any(name.lower() == "access_token" for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)):
+    try:
+        parameters = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError:
+        raise MalformedRequest(f"more than {MAX_PARAMETERS} parameters in the query") from None
+    if any(name.lower() == "access_token" for name, _ in parameters):
         raise MalformedRequest("an access_token in the query besides the header")

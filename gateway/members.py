@@ -10,7 +10,8 @@ import re
 
 import msgspec
 
-MEMBER = re.compile(rb'[ \t\r\n]*("(?:[^"\\]|\\.)*")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+MEMBER = re.compile(rb'[ \t\r\n]*("(?:[^"\\]++|\\.)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
+MAX_MEMBERS = 100  # of an object that somebody decides on: MCP's have a few
 END = re.compile(rb"[ \t\r\n]*[,}]")
 
 # Names of members that clients send; no two of them differ only in case, and none needs escapes.
@@ -34,9 +35,11 @@ def check_members(text: bytes, read: frozenset[str]) -> None:
     does not fit, another value stood there, under the same name.
 
     Raises:
-        AmbiguousMembers: a member is there twice, or in another spelling.
+        AmbiguousMembers: a member is there twice, or in another spelling; or there are too many to look at.
     """
     members = _members(text)
+    if len(members) > MAX_MEMBERS:
+        raise AmbiguousMembers(f"{len(members)} members")
     if members.keys() <= USUAL and len(text) == _shortest(members):
         return  # what most clients write: known members with nothing between them, so none is there twice
     folded = {name.casefold() for name in members}

@@ -18,6 +18,7 @@ from gateway.members import AmbiguousMembers, check_members
 # Revisions whose requests carry no mirrored headers; any other version named in the header is held to them.
 HANDSHAKE_REVISIONS = frozenset({b"2025-03-26", b"2025-06-18", b"2025-11-25", b"2024-11-05"})
 MAX_BATCH = 100  # messages in one body
+MAX_SUBSCRIPTIONS = 256  # resources in one of them; each is judged by itself
 
 Kind = Literal["tool", "prompt", "resource"]
 
@@ -153,7 +154,10 @@ def _targets(method: str, raw: msgspec.Raw) -> list[Target]:
         return named
     if method == "subscriptions/listen":
         wanted = _params(raw).notifications
-        return [Target("resource", uri) for uri in (wanted and wanted.resource_subscriptions) or ()]
+        uris = (wanted and wanted.resource_subscriptions) or []
+        if len(uris) > MAX_SUBSCRIPTIONS:
+            raise msgspec.ValidationError(f"{len(uris)} subscriptions, more than {MAX_SUBSCRIPTIONS}")
+        return [Target("resource", uri) for uri in uris]
     return []
 
 

@@ -18,7 +18,7 @@ from gateway.settings import UpstreamSettings
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110 §5.6.2, in lower case
 QUERY = re.compile(rb"[\x21\x22\x24-\x7e]*")
-JWT = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]*")
+JWT = re.compile(rb"(?<![\w-])eyJ[\w-]++\.[\w-]++\.[\w-]*")
 
 # About this connection alone, or said anew by the gate (RFC 9110 §7.6.1).
 FRAMING = frozenset(
@@ -95,7 +95,7 @@ class RequestHeads:
             if begin:
                 lines.append(begin + value)
             elif name == b"connection":
-                named = value
+                named = value if named is KEPT_ALIVE else named + b"," + value
         if named != KEPT_ALIVE:
             lines = without_named(lines, named)
         head = b"\r\n".join(lines)
@@ -132,7 +132,8 @@ class RequestHeads:
         """Path and query at the upstream; the path is the one the gate judged, never the client's spelling of it."""
         below = scope["path"][len(self._path.rstrip("/")) :] if scope["path"] != self._path else ""
         segments = below.split("/")
-        if "." in segments or ".." in segments or ".well-known" in segments or "\\" in below:
+        named = {segment.partition(";")[0] for segment in segments}  # as servers that know path parameters read them
+        if not named.isdisjoint({".", "..", ".well-known"}) or "\\" in below:
             raise NotForwarded("dot segments, or a well-known document of the upstream")
         target = (self._base.rstrip(b"/") if below else self._base) + quote(below, safe="/:@!$&'()*+,;=~-._").encode()
         query = without_credentials(scope["query_string"])

@@ -47,4 +47,3 @@ def ambiguity(uri: str, *, template: bool = False) -> str:
     if NUMBER.match(uri) and not ADDRESS.match(uri):
         return "a number for a host"
     return ""
-

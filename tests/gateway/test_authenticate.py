@@ -116,6 +116,11 @@ class TestSeveral:
         with pytest.raises(MalformedRequest):
             await bearer(b"Bearer " + value)
 
+    async def test_query_of_parameters_without_end_is_refused(self) -> None:
+        await bearer(b"Bearer " + TOKEN, query=b"a&" * 999 + b"a")
+        with pytest.raises(MalformedRequest, match="more than 1000 parameters"):
+            await bearer(b"Bearer " + TOKEN, query=b"a&" * 1_000 + b"a")
+
     @pytest.mark.parametrize(
         "query",
         [b"access_token=x", b"a=b&access_token=" + TOKEN, b"access%5ftoken=x", b"ACCESS_TOKEN", b"access_token="],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -59,6 +60,32 @@ def test_ambiguous_body_is_refused(body: str) -> None:
 def test_body_that_everyone_reads_alike_passes(body: str) -> None:
     (operation,) = operations(body.encode())
     assert operation.targets[0].name == "x"
+
+
+def test_name_of_any_length_takes_no_memory_to_read() -> None:
+    body = b'{"%b":1}' % (b"a" * 3_000_000)
+    tracemalloc.start()
+    try:
+        check_members(body, frozenset({"method"}))
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+def test_more_members_than_anything_of_mcp_has_are_not_looked_at() -> None:
+    check_members(json.dumps(dict.fromkeys(map(str, range(100)))).encode(), frozenset({"method"}))
+    with pytest.raises(AmbiguousMembers, match="101 members"):
+        check_members(json.dumps(dict.fromkeys(map(str, range(101)))).encode(), frozenset({"method"}))
+
+
+def test_subscriptions_to_more_resources_than_can_be_judged_are_refused() -> None:
+    def listen(count: int) -> bytes:
+        wanted = {"notifications": {"resourceSubscriptions": ["a:b"] * count}}
+        return json.dumps({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": wanted}).encode()
+
+    assert len(operations(listen(256))[0].targets) == 256
+    with pytest.raises(InvalidMessage, match="257 subscriptions, more than 256"):
+        operations(listen(257))
 
 
 def test_response_of_a_client_passes() -> None:
