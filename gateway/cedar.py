@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from fnmatch import translate
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import cedarpy
 
@@ -28,6 +27,7 @@ from gateway.cedar_schema import (
 from gateway.errors import DeniedByCedar
 from gateway.operation import Operation, Target
 from gateway.principal import Principal
+from gateway.resource_uri import spellings
 from gateway.settings import CedarSettings
 
 CALLS = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}  # what a list invites to
@@ -113,7 +113,7 @@ class Cedar:
         except NotRepresentable as error:
             return [Verdict(in_words(action, target), allowed=False, error=str(error))]
         context = self._context(arguments, operation.method, revision)
-        return [self._verdict(principal, action, spelling, context) for spelling in spellings(target)]
+        return [self._verdict(principal, action, spelling, context) for spelling in spelled(target)]
 
     def _represented(self, action: str, target: Target, raw: bytes) -> Arguments:
         declared = self._declared(action, target)
@@ -145,7 +145,7 @@ class Cedar:
 
     def shows(self, principal: Principal, target: Target) -> bool:
         """Whether a list shows this: whether a call with some arguments may pass, all else being as it is now."""
-        return self.dry_run or all(self._may(principal, spelling) for spelling in spellings(target))
+        return self.dry_run or all(self._may(principal, spelling) for spelling in spelled(target))
 
     def _may(self, principal: Principal, target: Target) -> bool:
         action = CALLS[target.kind]
@@ -204,10 +204,10 @@ class Cedar:
         return {"uid": uid, "attrs": {"name": target.name}, "parents": [self._server]}
 
 
-def spellings(target: Target) -> list[Target]:
-    """A target as it stands and, if it is a URI, without its escapes: neither takes it out of a policy's reach."""
-    plain = unquote(target.name) if target.kind == "resource" else target.name
-    return [target] if plain == target.name else [target, Target(target.kind, plain)]
+def spelled(target: Target) -> list[Target]:
+    """A target as it stands and, if it is a URI, in its other spellings: none takes it out of a policy's reach."""
+    names = spellings(target.name) if target.kind == "resource" else {target.name}
+    return [target, *(Target(target.kind, name) for name in sorted(names - {target.name}))]
 
 
 def in_words(action: str, target: Target | None) -> str:

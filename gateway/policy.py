@@ -6,14 +6,13 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from fnmatch import translate
 from typing import TYPE_CHECKING, NamedTuple, get_args
-from urllib.parse import unquote
 
 from cachetools import LRUCache
 
 from gateway.errors import AmbiguousUri, DeniedByPolicy, InsufficientScope
 from gateway.operation import Kind, Operation, Target
 from gateway.principal import Principal
-from gateway.resource_uri import ambiguity
+from gateway.resource_uri import ambiguity, spellings
 from gateway.settings import Rule
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ class Policy:
         if (known := self._needs.get(target)) is not None:
             return known
         # A template reads its parts out of a URI unescaped, so an escape must not take a URI out of a rule's reach.
-        names = {target.name, unquote(target.name)} if target.kind == "resource" else {target.name}
+        names = spellings(target.name) if target.kind == "resource" else {target.name}
         fitting = [
             rule
             for rule, patterns in self.rules

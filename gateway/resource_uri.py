@@ -8,10 +8,13 @@ system. A URI that one of them would write in another way must not pass by a rul
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
-# RFC 3986 §2, without the fragment, which is the reader's own (§3.5) and which some drop before they look.
-LETTERS = re.compile(r"(?:%[0-9A-F]{2}|[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-])+")
+# RFC 3986 §2 with the letters of all languages (RFC 3987 §2.2), without the fragment, which is the reader's own (§3.5)
+# and which some drop before they look.
+LETTERS = re.compile(
+    r"(?:%[0-9A-F]{2}|[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=-]|[\xa0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\U00010000-\U000efffd])+"
+)
 NEEDLESS = re.compile(  # escapes of unreserved characters (§2.3), and of what is an escape after that
     r"%(?:2D|2E|5F|7E|3[0-9]|[46][1-9A-F]|[57][0-9A]|25[0-9A-Fa-f]{2})"
 )
@@ -26,7 +29,13 @@ DEFAULT_PORT = re.compile(r"(?:http|ws)://[^/]*:80/|(?:https|wss)://[^/]*:443/|f
 REWRITTEN = re.compile(r"[^/?]*//[^/?]*(?:@|:(?:0[0-9]+)?(?:[/?]|$))")  # in any scheme: users, and odd ports
 NUMBER = re.compile(r"(?:https?|wss?|ftp)://(?:[^/:]*\.)?(?:[0-9]+|0x[0-9a-f]*)[:/]")  # read as an IPv4 address
 ADDRESS = re.compile(r"\w+://(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.|(?=[:/]))){4}[:/]")  # and written as one
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 EXPRESSION = re.compile(r"\{[^{}]*\}")  # of a URI template (RFC 6570 §2.2)
+
+
+def spellings(uri: str) -> set[str]:
+    """The URI as it stands, without its escapes, and with those of letters beyond ASCII: any may be what is looked up."""
+    return {uri, unquote(uri), BEYOND_ASCII.sub(lambda letters: quote(letters[0], errors="surrogatepass"), uri)}
 
 
 def ambiguity(uri: str, *, template: bool = False) -> str:
