@@ -34,7 +34,7 @@ EXPRESSION = re.compile(r"\{[^{}]*\}")  # of a URI template (RFC 6570 §2.2)
 
 
 def spellings(uri: str) -> set[str]:
-    """The URI as it stands, without its escapes, and with those of letters beyond ASCII: any may be what is looked up."""
+    """The URI as it stands, without its escapes, and with those of letters beyond ASCII: any may be looked up."""
     return {uri, unquote(uri), BEYOND_ASCII.sub(lambda letters: quote(letters[0], errors="surrogatepass"), uri)}
 
 
