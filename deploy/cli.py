@@ -5,22 +5,20 @@ The command line is read by argparse: typer would take a fifth of the time in wh
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from deploy import aws_commands, clients, policies
 from deploy.doctor import command as doctor
+from deploy.ending import leave, missing, one_sentence
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
-
-OWN = {"gateway", "discovery", "tools", "deploy", "conformance", "client"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -158,46 +156,17 @@ def audit_log_of(file: Path | None) -> str:
     piped = os.fstat(sys.stdin.fileno()).st_mode
     if stat.S_ISFIFO(piped) or stat.S_ISREG(piped):
         return "-"
-    destination = settings_of(file).audit_log
+    from gateway.sources import SettingsError
+
+    try:
+        destination = settings_of(file).audit_log
+    except SettingsError:
+        if file is not None:
+            raise
+        leave("No good settings say where the audit log is (bearergate check): name its file with --log, or pipe it in")
     if destination in ("stdout", "stderr", "off"):
         leave(f"The settings send the audit log to {destination}: pipe it in, or name a file with --log")
     return destination
-
-
-@contextlib.contextmanager
-def one_sentence() -> Iterator[None]:
-    """Ends the command with a sentence per problem, and exit status 1, where the cause is not a fault of ours."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, expected()):
-            raise
-        leave(str(error))
-
-
-def expected() -> tuple[type[Exception], ...]:
-    """The causes that are no fault of ours; a command that ends well need not import them."""
-    from deploy.explain import NotExplainedError
-    from deploy.output import CannotWriteError
-    from deploy.server import CannotListenError
-    from gateway.sources import SettingsError
-    from tools.registry import PluginError
-
-    return (SettingsError, PluginError, CannotListenError, CannotWriteError, NotExplainedError)
-
-
-def missing(error: ImportError, extra: str) -> NoReturn:
-    """End a command whose parts are not installed."""
-    if error.name is not None and error.name.partition(".")[0] in OWN:
-        raise error  # a fault of ours, not a part left out
-    leave(f"This command needs {error.name}, which is not installed: pip install 'bearergate[{extra}]'")
-
-
-def leave(text: str) -> NoReturn:
-    """Say why on standard error and end with status 1."""
-    for line in text.splitlines():
-        print(f"bearergate: {line}", file=sys.stderr)
-    raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from gateway.errors import Refusal
 from gateway.facade.errors import REMEDIES
 
 
-class NotExplainedError(Exception):
+class NotExplained(Exception):
     """There is no such decision to explain; the text says where to look."""
 
 
@@ -23,7 +23,7 @@ def explain(decision_id: str, log: str) -> str:
     """One decision in words; `log` is the file of the audit log, or `-` for standard input.
 
     Raises:
-        NotExplainedError: the log cannot be read, or holds no such decision.
+        NotExplained: the log cannot be read, or holds no such decision.
     """
     if log == "-":
         decision = find(decision_id, sys.stdin)
@@ -33,10 +33,10 @@ def explain(decision_id: str, log: str) -> str:
                 decision = find(decision_id, lines)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise NotExplainedError(f"{log} cannot be read ({reason}): name the audit log with --log") from None
+            raise NotExplained(f"{log} cannot be read ({reason}): name the audit log with --log") from None
     if decision is None:
         where = "standard input" if log == "-" else log
-        raise NotExplainedError(
+        raise NotExplained(
             f"No decision in {where} has the id {decision_id}: try an older log, or that of another replica"
         )
     return "\n".join(in_words(decision))

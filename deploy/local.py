@@ -6,16 +6,19 @@ import base64
 import logging
 import os
 import secrets
+import tempfile
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conformance.issuer import Client, Issuer, Lifetimes, ResourceServer, User
 from deploy.assembly import assemble
-from deploy.output import log_to_stderr, show_decisions
+from deploy.output import laptop_writer, log_to_stderr
 from deploy.server import listen, run
 from gateway.app import drain
+from gateway.facade.front import CALLBACK
 from gateway.seal import KEY_BYTES
 from gateway.sources import parse
 
@@ -47,7 +50,7 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
     `token_seconds` is how long an access token lives.
 
     Raises:
-        CannotListenError: one of the ports is taken.
+        CannotListen: one of the ports is taken.
         PluginError: an installed tool plugin cannot be used.
     """
     log_to_stderr(as_json=False, level=logging.WARNING)
@@ -58,10 +61,12 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
     secret = secrets.token_urlsafe(32)
     assembly = assemble(laptop_settings(port, issuer_port, secret))
     issuer = embedded_issuer(assembly.settings, secret, token_seconds)
-    gate = assembly.gate(show_decisions)
-    print(introduction(assembly.settings), flush=True)
-    both = ByPort(gate, issuer.app, issuer_port)
-    run(both, [*sockets, *issuer_sockets], drain=lambda: drain(gate), drain_seconds=5)
+    with tempfile.TemporaryDirectory(prefix="bearergate-", ignore_cleanup_errors=True) as folder:
+        log = str(Path(folder) / "audit.jsonl")
+        gate = assembly.gate(laptop_writer(log))
+        print(introduction(assembly.settings, log), flush=True)
+        both = ByPort(gate, issuer.app, issuer_port)
+        run(both, [*sockets, *issuer_sockets], drain=lambda: drain(gate), drain_seconds=5)
 
 
 def laptop_settings(port: int, issuer_port: int, secret: str) -> Settings:
@@ -108,7 +113,7 @@ def embedded_issuer(settings: Settings, secret: str, token_seconds: int) -> Issu
         refresh_rotation=True,
         refresh_grace=GRACE,
         users=[USER],
-        clients=[Client(CLIENT, (f"{settings.public_url}/oauth/callback",), secret, "bearergate")],
+        clients=[Client(CLIENT, (settings.public_url + CALLBACK,), secret, "bearergate")],
         lifetimes=Lifetimes(access=token_seconds),
     )
 
@@ -128,8 +133,8 @@ class ByPort:
         await app(scope, receive, send)
 
 
-def introduction(settings: Settings) -> str:
-    """What a person needs to try it: the endpoint, the login, and what to paste into a client."""
+def introduction(settings: Settings, log: str) -> str:
+    """What a person needs to try it: the endpoint, the login, what to paste into a client, and where to look."""
     resource = settings.url_of(settings.resources[0])
     return textwrap.dedent(f"""\
         bearergate guards a demo MCP server on this laptop.
@@ -148,5 +153,9 @@ def introduction(settings: Settings) -> str:
 
           {{"mcpServers": {{"bearergate": {{"url": "{resource}"}}}}}}
 
-        Every decision appears below. Ctrl-C stops it.
+        Every decision appears below, a refusal with its id. What to change is said by
+
+          bearergate explain ID --log {log}
+
+        Ctrl-C stops it.
     """)

@@ -11,7 +11,7 @@ import msgspec
 from gateway.audit import Decision, Write
 
 
-class CannotWriteError(Exception):
+class CannotWrite(Exception):
     """A file for output cannot be opened; the text says which and what to do."""
 
 
@@ -19,19 +19,38 @@ def audit_writer(destination: str) -> Write | None:
     """What takes the lines of the audit log: `stdout`, `stderr`, a file that is appended to, or nothing for `off`.
 
     Raises:
-        CannotWriteError: the file cannot be opened.
+        CannotWrite: the file cannot be opened.
     """
     if destination == "off":
         return None
     if destination in ("stdout", "stderr"):
         stream = sys.stdout if destination == "stdout" else sys.stderr
         return lambda lines: (stream.write(lines.decode()), stream.flush())
+    return _file_writer(destination)
+
+
+def laptop_writer(file: str) -> Write:
+    """What shows decisions to a person as short lines, and keeps them whole in a file for `bearergate explain`.
+
+    Raises:
+        CannotWrite: the file cannot be opened.
+    """
+    keep = _file_writer(file)
+
+    def write(lines: bytes) -> None:
+        keep(lines)
+        show_decisions(lines)
+
+    return write
+
+
+def _file_writer(destination: str) -> Write:
     try:
         # Readable by its owner alone: it says who did what.
         descriptor = os.open(destination, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise CannotWriteError(
+        raise CannotWrite(
             f"audit_log: {destination} cannot be opened ({reason}); name a file in a folder that is there"
         ) from None
     return lambda lines: _write_all(descriptor, lines)
@@ -58,7 +77,7 @@ def show_decisions(lines: bytes) -> None:
         elif decision.decision == "allowed":
             print(f"  allowed  {decision.subject}  {what}")
         else:
-            print(f"  refused  {decision.status} {decision.reason}  {what}  (id {decision.id})")
+            print(f"  refused  {decision.status} {decision.reason}: {decision.detail}  {what}  (id {decision.id})")
     sys.stdout.flush()
 
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0  # seconds for everything: name, connection, TLS, every byte of the answer
 MAX_BYTES = 256 * 1024  # of a body
 MAX_ATTEMPTS = 4  # addresses of a host that are tried
+NO_AUTHORITIES = "SSL_CERT_FILE names no file of certificates in PEM that can be read: correct or unset it"
 
 
 class FetchError(Exception):
@@ -257,7 +258,11 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 def trust() -> ssl.SSLContext:
-    """The authorities of the file or folder that SSL_CERT_FILE or SSL_CERT_DIR names, else those that certifi has."""
+    """The authorities of the file or folder that SSL_CERT_FILE or SSL_CERT_DIR names, else those that certifi has.
+
+    Raises:
+        FetchUnreachable: that file is not there, or holds none.
+    """
     import ssl  # noqa: PLC0415 - nobody needs it before the first https URL
 
     import certifi  # noqa: PLC0415
@@ -265,7 +270,10 @@ def trust() -> ssl.SSLContext:
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     if not file and not folder:
         file = certifi.where()
-    made = ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    try:
+        made = ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    except OSError:  # ssl.SSLError is one
+        raise FetchUnreachable(NO_AUTHORITIES) from None
     made.set_alpn_protocols(["http/1.1"])
     return made
 

@@ -159,13 +159,12 @@ class Asker:
         Raises:
             NotAsked: it is no https URL (http on loopback), and not of the home's own origin.
         """
+        plain = self.home.scheme == "http" and self.is_home(url)
         try:
-            return Location.of(url)
+            read = Location.of(f"https{url.removeprefix('http')}" if plain else url)
         except InvalidLocation as error:
-            if self.is_home(url):
-                path, _, query = url[len(self.home.origin) :].partition("?")
-                return msgspec.structs.replace(self.home, path=path, query=query or None)
             raise NotAsked(str(error)) from None
+        return msgspec.structs.replace(self.home, path=read.path, query=read.query) if plain else read
 
     def is_home(self, url: str) -> bool:
         """Whether a URL is of the home's own origin, which may be plain http: the operator named it."""

@@ -15,6 +15,9 @@ async def as_page(visit: Visit) -> None:
     given = visit.question.origin
     origin = given or visit.home.origin
     answer = await opening(visit, ("Origin", origin))
+    if not answer.status:
+        visit.findings.skip("calls from web pages (CORS)", f"an answer to a request with Origin ({answer.note})")
+        return
     open_to = answer.header("access-control-allow-origin")
     if not given and open_to not in (origin, "*"):
         visit.findings.skip("calls from web pages (CORS)", "--origin with the origin of a page that is to call")

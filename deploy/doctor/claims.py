@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from deploy.doctor.connection import LEEWAY
 from deploy.doctor.findings import quoted
 from deploy.doctor.visit import Visit
 
-LEEWAY = 30  # seconds, as `leeway` of the settings has it
 ID_TOKEN = {"at_hash", "c_hash", "nonce"}  # OpenID Connect Core §3.1.3.6, §3.3.2.11: of ID tokens alone
 OTHER_TYPES = ("dpop+jwt", "logout+jwt", "secevent+jwt", "oauth-id-jag+jwt", "client-authentication+jwt")
 Doubt = tuple[str, str, str]  # id, what, change

@@ -53,6 +53,7 @@ NOBODY = {
     **each("stage-unreachable metadata-missing", "it finds no issuer to log in at"),
     **each("issuer-unreachable", "the issuer does not answer"),
     **each("issuer-endpoints", "there is no endpoint to log in at"),
+    **each("issuer-endpoint-unreachable", "it finds no way to an endpoint to log in at"),
 }
 # The server's matter or the token's: no client does anything else because of them.
 NOT_THE_CLIENTS = frozenset(
@@ -79,7 +80,7 @@ MISMATCH = each(
     "it compares resource with the URL: another origin or path is refused",
 )
 UNUSABLE = "metadata-unreachable metadata-redirected metadata-page metadata-not-json challenge-metadata-stage"
-REGISTER = "issuer-no-registration"
+REGISTER = "issuer-no-registration issuer-registration-unreachable"
 
 PYTHON = Client(
     "Python SDK 2.3",
@@ -227,8 +228,8 @@ def judge(visit: Visit, client: Client) -> Judged:
         return Judged(
             client.name, "stops", "it calls from the internet, where this address leads nowhere", client.source
         )
-    found = [finding.id for finding in visit.findings.found]
-    faults = [finding.id for finding in visit.findings.of("fault")]
+    found = [finding.id for finding in visit.findings.found if not finding.issuer]
+    faults = [finding.id for finding in visit.findings.of("fault") if not finding.issuer]
     stops = {**NOBODY, **client.stops}
     for id_ in found:
         if id_ in stops:

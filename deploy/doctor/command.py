@@ -7,10 +7,12 @@ import json
 import os
 import re
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterator
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from deploy.ending import Add, leave, reader_gone
 
 if TYPE_CHECKING:
     from deploy.doctor.visit import Visit
@@ -19,7 +21,6 @@ CANNOT = 2  # the exit status where nothing was examined
 BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._\[\]:-]+")  # as browsers write one (RFC 6454 §6.2)
 MAX_TOKEN = 64 * 1024  # characters
-Add = Callable[[Callable[[Namespace], None]], ArgumentParser]
 
 
 class BadQuestion(Exception):
@@ -156,10 +157,8 @@ def ended() -> Iterator[None]:
     try:
         yield
     except (BadQuestion, CannotExamine) as why:
-        print(f"bearergate: {line(str(why))}", file=sys.stderr)
-        raise SystemExit(CANNOT) from None
+        leave(line(str(why)), CANNOT)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
-        raise SystemExit(0) from None
+        reader_gone()

@@ -126,9 +126,12 @@ async def _shown(address: str, visit: Visit, tls: ssl.SSLContext) -> bytes:
 
 
 def _parsed(shown: bytes) -> Certificate:
-    from cryptography.x509 import load_der_x509_certificate
+    from cryptography.x509 import InvalidVersion, load_der_x509_certificate
 
-    return load_der_x509_certificate(shown)
+    try:
+        return load_der_x509_certificate(shown)
+    except (ValueError, InvalidVersion) as error:
+        raise CannotExamine(f"The certificate that is shown cannot be read ({cause(error)}): replace it.") from None
 
 
 def _names(certificate: Certificate) -> list[str]:

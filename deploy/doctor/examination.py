@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ssl
-import time
-from collections.abc import Callable
 
 from deploy.doctor.asking import Asker, Resolver, home_of
 from deploy.doctor.browsers import as_page
 from deploy.doctor.connection import connect
-from deploy.doctor.issuer import ask_issuer
+from deploy.doctor.issuer import ask_issuers
 from deploy.doctor.metadata import read_metadata
 from deploy.doctor.refusal import ask_without_token
 from deploy.doctor.streams import watch
@@ -24,7 +22,6 @@ async def examine(
     *,
     tls: ssl.SSLContext | None = None,
     resolver: Resolver = resolve,
-    now: Callable[[], float] = time.time,
 ) -> Visit:
     """What a client meets at a server, step by step.
 
@@ -38,7 +35,11 @@ async def examine(
     if home.query is not None:
         raise CannotExamine("This URL cannot be examined: leave out '?' and what follows.")
     asker = Asker(home, question.patience, tls=tls, resolver=resolver, secret=question.token)
-    visit = Visit(question, home, asker, now)
+    try:
+        _ = asker.tls
+    except OSError:  # ssl.SSLError is one
+        raise CannotExamine("SSL_CERT_FILE or SSL_CERT_DIR names no certificates in PEM: correct it.") from None
+    visit = Visit(question, home, asker)
     await connect(visit)
     await walk(visit)
     return visit
@@ -52,10 +53,13 @@ async def walk(visit: Visit) -> None:
     """
     await ask_without_token(visit)
     if visit.findings.has("open"):
-        visit.findings.skip("challenge, metadata, issuer and tokens", "a server that asks for a token")
+        visit.findings.skip(
+            "challenge, metadata, issuer, tokens, web pages and event streams",
+            "a server that asks for a token",
+        )
         return
     await read_metadata(visit)
-    await ask_issuer(visit)
+    await ask_issuers(visit)
     if visit.findings.has("redirected", "not-401"):
         visit.findings.skip("calls from web pages, and bad tokens", "an endpoint that answers 401 without a token")
     else:

@@ -17,6 +17,7 @@ DOCUMENT = "RFC 9728 §3.2"
 SAME_RESOURCE = "RFC 9728 §3.3"
 ISSUER_PLACES = "RFC 8414 §3.1; MCP Authorization, Authorization Server Metadata Discovery"
 ISSUER_MEMBERS = "RFC 8414 §2"
+REGISTERING = "MCP Authorization, Client Registration Approaches"
 TLS = "OAuth 2.1 §1.5; MCP Authorization, Communication Security"
 CORS = "WHATWG Fetch, CORS protocol"
 CHECK = "RFC 9110 §4.3.4"
@@ -78,6 +79,7 @@ RULES: dict[str, Rule] = {
     "resource-port": Rule("fault", SAME_RESOURCE),
     "resource-stage": Rule("fault", SAME_RESOURCE),
     "resource-path": Rule("fault", SAME_RESOURCE),
+    "resource-spelling": Rule("fault", SAME_RESOURCE),
     "resource-parent": Rule("fault", SAME_RESOURCE),
     "issuers-missing": Rule("fault", "MCP Authorization, Authorization Server Location; RFC 9728 §2"),
     "issuers-wrong": Rule("fault", "RFC 9728 §2; RFC 8414 §2"),
@@ -90,10 +92,12 @@ RULES: dict[str, Rule] = {
     "issuer-mismatch": Rule("fault", "RFC 8414 §3.3"),
     "issuer-endpoints": Rule("fault", ISSUER_MEMBERS),
     "issuer-endpoint-insecure": Rule("fault", TLS),
+    "issuer-endpoint-unreachable": Rule("fault", ISSUER_MEMBERS),
+    "issuer-registration-unreachable": Rule("advice", REGISTERING),
     "issuer-no-code": Rule("fault", ISSUER_MEMBERS),
     "issuer-no-s256": Rule("fault", "MCP Authorization, Authorization Code Protection; RFC 8414 §2"),
     "issuer-other-pkce": Rule("fault", "MCP Authorization, Authorization Code Protection; RFC 8414 §2"),
-    "issuer-no-registration": Rule("advice", "MCP Authorization, Client Registration Approaches"),
+    "issuer-no-registration": Rule("advice", REGISTERING),
     "issuer-no-public-clients": Rule("advice", "RFC 8414 §2 (token_endpoint_auth_methods_supported); RFC 7591 §2"),
     "issuer-no-iss": Rule("advice", "RFC 9207 §3; MCP Authorization, Mix-Up Attacks"),
     "issuer-cors": Rule("advice", CORS),
@@ -130,6 +134,7 @@ class Finding:
     id: str
     what: str
     change: str
+    issuer: str = ""  # the one it is about, where that is not the first, which all known clients take
 
     @property
     def rule(self) -> Rule:
@@ -152,16 +157,17 @@ class Findings:
     found: list[Finding] = field(default_factory=list)
     well: list[str] = field(default_factory=list)
     untested: list[Untested] = field(default_factory=list)
+    about: str = ""  # a further issuer, while that is looked at
 
     def add(self, finding: str, what: str, change: str) -> None:
         """Note something that is wrong; the same thing once."""
-        made = Finding(finding, what[:MAX_TEXT], change[:MAX_TEXT])
+        made = Finding(finding, what[:MAX_TEXT], change[:MAX_TEXT], self.about)
         if made not in self.found:
             self.found.append(made)
 
     def good(self, what: str) -> None:
         """Note something that is as it should be."""
-        self.well.append(what)
+        self.well.append(f"{what} ({self.about})" if self.about else what)
 
     def skip(self, what: str, needs: str) -> None:
         """Note something that could not be tested."""

@@ -3,43 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from conformance.login import discovery_urls
 from conformance.wire import Answer
-from deploy.doctor.asking import NotAsked
+from deploy.doctor.asking import NoSuchName, NotAsked
 from deploy.doctor.findings import quoted
-from deploy.doctor.metadata import PAGE, first_issuer
+from deploy.doctor.metadata import MAX_ISSUERS, PAGE, named_issuers, no_issuer
 from deploy.doctor.visit import Visit
 
 ENDPOINTS = ("authorization_endpoint", "token_endpoint")
-OTHERS = ("registration_endpoint", "revocation_endpoint", "jwks_uri")
+REGISTRATION = "registration_endpoint"
+DOCUMENTS = "client_id_metadata_document_supported"
+OTHERS = (REGISTRATION, "revocation_endpoint", "jwks_uri")
+PUBLIC_URL = "Set the public URL of the issuer (Keycloak: KC_HOSTNAME and KC_PROXY_HEADERS=xforwarded)."
 FACADE = "Or switch on facade: the gate is then the issuer that clients see, and does this (docs/facade.md)."
 
 
-async def ask_issuer(visit: Visit) -> None:
-    """Look for the first issuer's metadata at every place, as clients do, and judge it."""
-    issuer = first_issuer(visit)
-    if not isinstance(issuer, str):
-        visit.findings.skip("the issuer", "metadata of the resource that names one")
-        return
-    if why := _insecure(visit, issuer):
-        visit.findings.skip(f"the issuer {quoted(issuer)}", f"an https URL that may be asked ({why})")
-        return
-    if len(visit.metadata["authorization_servers"]) > 1:
-        visit.findings.skip("the issuers after the first", "a client that takes another than the first")
+async def ask_issuers(visit: Visit) -> None:
+    """Look for the metadata of each issuer at every place, as clients do, and judge it; the first is what they take."""
+    named = named_issuers(visit)
+    if not named or not isinstance(named[0], str):
+        visit.findings.skip("the issuer", "metadata of the resource that begins with one")
+    elif why := no_issuer(visit, named[0]):
+        visit.findings.skip(f"the issuer {quoted(named[0])}", f"an https URL that may be asked ({why})")
+    for place, issuer in enumerate(named[:MAX_ISSUERS]):
+        if no_issuer(visit, issuer):
+            continue  # said already
+        visit.findings.about = quoted(issuer) if place else ""
+        said = await _ask(visit, issuer)
+        visit.issuer = visit.issuer if place else said
+    visit.findings.about = ""
+    if len(named) > MAX_ISSUERS:
+        visit.findings.skip(f"the issuers after the first {MAX_ISSUERS}", "metadata that names fewer")
+
+
+async def _ask(visit: Visit, issuer: str) -> dict[str, Any]:
+    """One issuer's metadata, judged; empty without, or where its endpoints cannot be looked at."""
     urls = discovery_urls(issuer)
     answers = dict(zip(urls, await asyncio.gather(*(visit.get(url) for url in urls)), strict=True))
     found = {url: answer for url, answer in answers.items() if answer.status == 200 and isinstance(answer.json(), dict)}
     if not found:
         _nowhere(visit, issuer, answers)
-        return
+        return {}
     url, answer = next(iter(found.items()))
-    visit.issuer = answer.json()
+    said: dict[str, Any] = answer.json()
     _places(visit, issuer, urls, found)
-    _name(visit, issuer, url)
-    _offers(visit, url)
-    _clients(visit, url)
+    _name(visit, issuer, url, said)
+    _offers(visit, url, said)
+    tested = await _look(visit, said)
+    _clients(visit, url, said)
     await _cors(visit, url)
+    return said if tested else {}
 
 
 def _nowhere(visit: Visit, issuer: str, answers: dict[str, Answer]) -> None:
@@ -79,8 +94,8 @@ def _places(visit: Visit, issuer: str, urls: list[str], found: dict[str, Answer]
         )
 
 
-def _name(visit: Visit, issuer: str, url: str) -> None:
-    said = visit.issuer.get("issuer")
+def _name(visit: Visit, issuer: str, url: str, metadata: dict[str, Any]) -> None:
+    said = metadata.get("issuer")
     if said == issuer:
         return
     visit.findings.add(
@@ -91,9 +106,9 @@ def _name(visit: Visit, issuer: str, url: str) -> None:
     )
 
 
-def _offers(visit: Visit, url: str) -> None:
+def _offers(visit: Visit, url: str, said: dict[str, Any]) -> None:
     """What a code flow needs (RFC 8414 §2, MCP Authorization Code Protection)."""
-    said, add = visit.issuer, visit.findings.add
+    add = visit.findings.add
     if missing := [name for name in ENDPOINTS if not isinstance(said.get(name), str)]:
         add(
             "issuer-endpoints",
@@ -106,7 +121,7 @@ def _offers(visit: Visit, url: str) -> None:
             add(
                 "issuer-endpoint-insecure",
                 f"{name} is {quoted(value)}: {why}.",
-                "Set the public URL of the issuer (Keycloak: KC_HOSTNAME and KC_PROXY_HEADERS=xforwarded).",
+                PUBLIC_URL,
             )
     types = said.get("response_types_supported")
     if not isinstance(types, list) or "code" not in types:
@@ -115,11 +130,35 @@ def _offers(visit: Visit, url: str) -> None:
             f"response_types_supported is {quoted(types)}, without code.",
             f"Allow the code flow. {FACADE}",
         )
-    _pkce(visit, url)
+    _pkce(visit, url, said)
 
 
-def _pkce(visit: Visit, url: str) -> None:
-    methods = visit.issuer.get("code_challenge_methods_supported")
+async def _look(visit: Visit, said: dict[str, Any]) -> bool:
+    """Look for the hosts of the endpoints that a login needs; whether that could be tested for all of them.
+
+    An issuer in a container often publishes a name, or an address, that leads nowhere outside.
+    """
+    needed = ENDPOINTS if said.get(DOCUMENTS) is True else (*ENDPOINTS, REGISTRATION)
+    tested = True
+    for name in needed:
+        value = said.get(name)
+        if not isinstance(value, str) or _insecure(visit, value):
+            continue  # said already
+        try:
+            async with asyncio.timeout(visit.asker.patience):
+                await visit.asker.addresses(visit.asker.permitted(value))
+        except NoSuchName as why:
+            kind = "issuer-registration-unreachable" if name == REGISTRATION else "issuer-endpoint-unreachable"
+            visit.findings.add(kind, f"{name} is {quoted(value)}: {why}.", PUBLIC_URL)
+        except (NotAsked, TimeoutError) as why:
+            needs = f"a host that is found in time, and public or in the server's network ({str(why) or 'too slow'})"
+            visit.findings.skip(f"{name} of the issuer, {quoted(value)}", needs)
+            tested = False
+    return tested
+
+
+def _pkce(visit: Visit, url: str, said: dict[str, Any]) -> None:
+    methods = said.get("code_challenge_methods_supported")
     if isinstance(methods, list) and "S256" in methods:
         visit.findings.good("The issuer offers PKCE with S256")
     elif methods is None:
@@ -144,11 +183,11 @@ def _insecure(visit: Visit, url: str) -> str:
     return ""
 
 
-def _clients(visit: Visit, url: str) -> None:
+def _clients(visit: Visit, url: str, said: dict[str, Any]) -> None:
     """How a client may become known, and whether it learns who answered it."""
-    said, add = visit.issuer, visit.findings.add
-    registers = isinstance(said.get("registration_endpoint"), str)
-    documents = said.get("client_id_metadata_document_supported") is True
+    add = visit.findings.add
+    registers = isinstance(said.get(REGISTRATION), str)
+    documents = said.get(DOCUMENTS) is True
     if not registers and not documents:
         add(
             "issuer-no-registration",

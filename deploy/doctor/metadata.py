@@ -12,6 +12,7 @@ from deploy.doctor.refusal import documents, stage_of
 from deploy.doctor.visit import Visit
 from discovery.location import InvalidLocation, Location
 
+MAX_ISSUERS = 5  # that are looked at
 PAGE = "https://inspector.example"  # an origin that nobody has listed: these documents are for every page
 
 
@@ -38,7 +39,7 @@ async def read_metadata(visit: Visit) -> None:
 def _at_stage(visit: Visit, answers: dict[str, Answer]) -> bool:
     """Whether the well-known places are out of reach, because the first segment of a path selects a stage."""
     stage = stage_of(visit)
-    if not stage or any(answer.status == 200 for answer in answers.values()):
+    if not stage or not all(_of_gateway(answer) for answer in answers.values()):
         return False
     visit.findings.add(
         "stage-unreachable",
@@ -52,6 +53,12 @@ def _at_stage(visit: Visit, answers: dict[str, Answer]) -> bool:
 def _usable(visit: Visit, place: str, answer: Answer, answers: dict[str, Answer]) -> bool:
     """Whether a client can use what is at a place; what is wrong there is noted, once for each URL."""
     if answer.note.startswith("not asked"):
+        if place == "challenge" and not visit.findings.has("challenge-metadata-http", "challenge-metadata-relative"):
+            visit.findings.add(
+                "metadata-unreachable",
+                f"{answer.url} is {answer.note}: clients elsewhere do not get there, and some look nowhere else.",
+                visit.at("https", f"Set public_url to {visit.home.origin} (PublicUrl of template.yaml)."),
+            )
         visit.findings.skip(f"the metadata at {answer.url}", f"an address that may be asked ({answer.note})")
         return False
     problem = _problem(visit, answer)
@@ -88,10 +95,14 @@ def _problem(visit: Visit, answer: Answer) -> tuple[str, str, str] | None:
 
 def _by_whom(visit: Visit, answer: Answer) -> str:
     """Who it was that answered, where it shows."""
-    said = answer.json()
-    if isinstance(said, dict) and set(said) == {"message"}:
-        return f" by {visit.front.name if visit.front else 'a gateway'} itself ({quoted(said['message'])})"
+    if _of_gateway(answer):
+        return f" by {visit.front.name if visit.front else 'a gateway'} itself ({quoted(answer.json()['message'])})"
     return ""
+
+
+def _of_gateway(answer: Answer) -> bool:
+    said = answer.json()
+    return isinstance(said, dict) and set(said) == {"message"}
 
 
 async def _missing(visit: Visit) -> None:
@@ -166,6 +177,10 @@ def _difference(visit: Visit, said: str) -> tuple[str, str, str]:
         return "resource-scheme", "another scheme", visit.at("https", f"{public}.")
     if named.effective_port != home.effective_port:
         return "resource-port", "another port", f"{public}: with the port that clients use, not the one behind."
+    if named.query is not None:
+        return "resource-path", "it has a query", f"Set path under resources to {home.path or '/'}, {instead}"
+    if named.path == home.path:
+        return "resource-spelling", "they differ in case or in a port that goes without saying", f"{public}."
     return _other_path(home.path, named.path.removesuffix("/"), instead)
 
 
@@ -196,8 +211,8 @@ def _issuers(visit: Visit, answer: Answer) -> None:
             "Name the issuer under issuers in the settings, or switch on facade.",
         )
         return
-    for each in said:
-        wrong = _no_issuer(visit, each)
+    for each in said[:MAX_ISSUERS]:
+        wrong = no_issuer(visit, each)
         if wrong:
             visit.findings.add(
                 "issuers-wrong",
@@ -206,7 +221,7 @@ def _issuers(visit: Visit, answer: Answer) -> None:
             )
 
 
-def _no_issuer(visit: Visit, said: object) -> str:
+def no_issuer(visit: Visit, said: object) -> str:
     """Why something is no issuer identifier."""
     if not isinstance(said, str):
         return "not a URL"
@@ -248,7 +263,8 @@ async def _cors(visit: Visit, url: str) -> None:
     )
 
 
-def first_issuer(visit: Visit) -> Any:
-    """The issuer that clients take: the first that is named."""
+def named_issuers(visit: Visit) -> list[Any]:
+    """The issuers that the resource names, each once; clients take the first."""
     said = visit.metadata.get("authorization_servers")
-    return said[0] if isinstance(said, list) and said else None
+    listed = said if isinstance(said, list) else []
+    return [each for place, each in enumerate(listed[: 4 * MAX_ISSUERS]) if each not in listed[:place]]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import Any
 
+from client.output import has_colour
 from client.plain import line
 from conformance.redaction import Redaction
+from deploy.doctor.asking import HIDDEN
 from deploy.doctor.clients import Judged, Verdict, verdicts
 from deploy.doctor.findings import Finding, Level
 from deploy.doctor.visit import Visit
@@ -20,6 +22,7 @@ RED, YELLOW, GREEN, BOLD, PALE = "31", "33", "32", "1", "2"
 COLOURS: dict[Verdict, str] = {"ready": GREEN, "with help": YELLOW, "not known": PALE, "stops": RED}
 LEVELS: tuple[tuple[str, Level], ...] = (("Wrong", "fault"), ("Advice", "advice"))
 WIDEST = 110  # columns of a paragraph
+PIECE = 16  # characters of the token that are not shown either, where a sentence is cut off in the middle of it
 
 
 class Text:
@@ -63,7 +66,8 @@ class Text:
 
     def finding(self, finding: Finding) -> None:
         fault = finding.rule.level == "fault"
-        self.add(finding.id, "  !!  " if fault else "  i   ", RED if fault else YELLOW)
+        of = f" of the issuer {finding.issuer}" if finding.issuer else ""
+        self.add(finding.id + of, "  !!  " if fault else "  i   ", RED if fault else YELLOW)
         self.add(finding.what, "      ")
         self.add(f"rule: {finding.rule.source}", "      ")
         self.add(f"change: {finding.change}", "      ")
@@ -78,7 +82,7 @@ class Text:
 
     def add(self, text: str, first: str = "", style: str = "") -> None:
         """A paragraph; only what stands in it is coloured, so that its width is right."""
-        safe = line(self.secrets.text(text))
+        safe = line(without(self.secrets.text(text), self.visit.question.token))
         made = textwrap.wrap(
             safe,
             self.columns,
@@ -88,6 +92,22 @@ class Text:
             break_long_words=False,
         )
         self.lines += [f"\x1b[{style}m{each}\x1b[0m" if self.colours and style else each for each in made]
+
+
+def without(text: str, token: str) -> str:
+    """The text without any piece of the token."""
+    kept, at = [], 0
+    while at < len(text):
+        end = at + PIECE
+        if end > len(text) or text[at:end] not in token:
+            kept.append(text[at])
+            at += 1
+            continue
+        while end < len(text) and text[at : end + 1] in token:
+            end += 1
+        kept.append(HIDDEN)
+        at = end
+    return "".join(kept)
 
 
 def summary(visit: Visit) -> str:
@@ -108,6 +128,10 @@ def as_data(visit: Visit) -> dict[str, Any]:
     """The same as data."""
     known, secrets = visit.findings, Redaction()
     secrets.hide(visit.question.token)
+
+    def safe(text: str) -> str:
+        return without(secrets.text(text), visit.question.token)
+
     told: dict[str, Any] = {
         "url": visit.url,
         "front": visit.front.name if visit.front else None,
@@ -116,6 +140,7 @@ def as_data(visit: Visit) -> dict[str, Any]:
         "findings": [
             {
                 "id": each.id,
+                "issuer": each.issuer or None,
                 "level": each.rule.level,
                 "what": each.what,
                 "rule": each.rule.source,
@@ -127,17 +152,17 @@ def as_data(visit: Visit) -> dict[str, Any]:
         "clients": [vars(each) for each in verdicts(visit)],
         "exit_code": exit_code(visit),
     }
-    hidden: dict[str, Any] = _hidden(told, secrets)
+    hidden: dict[str, Any] = _hidden(told, safe)
     return hidden
 
 
-def _hidden(value: Any, secrets: Redaction) -> Any:
+def _hidden(value: Any, safe: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return secrets.text(value)
+        return safe(value)
     if isinstance(value, list):
-        return [_hidden(each, secrets) for each in value]
+        return [_hidden(each, safe) for each in value]
     if isinstance(value, dict):
-        return {key: _hidden(each, secrets) for key, each in value.items()}
+        return {key: _hidden(each, safe) for key, each in value.items()}
     return value
 
 
@@ -153,6 +178,6 @@ def show(visit: Visit, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(as_data(visit), indent=2), flush=True)
         return
-    colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    colours = sys.stdout.isatty() and has_colour()
     columns = shutil.get_terminal_size((80, 24)).columns
     print(Text(visit, columns=columns, colours=colours).written(), flush=True)

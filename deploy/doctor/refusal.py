@@ -33,11 +33,13 @@ async def ask_without_token(visit: Visit) -> None:
     await _get(visit)
 
 
-async def opening(visit: Visit, *headers: tuple[str, str], revision: str = "2025-11-25") -> Answer:
-    """The answer to the first message of a revision; `headers` go with it."""
+async def opening(
+    visit: Visit, *headers: tuple[str, str], revision: str = revisions.HANDSHAKE[-1], token: str = ""
+) -> Answer:
+    """The answer to the first message of a revision; `headers` and the token go with it."""
     sent = revisions.opening(revision)
     fields = [*revisions.headers(revision, sent).items(), *headers]
-    return await visit.asker.post(visit.url, fields, sent)
+    return await visit.asker.post(visit.url, fields, sent, token=token)
 
 
 def documents(visit: Visit) -> dict[str, str]:
@@ -53,7 +55,7 @@ def _is_401(visit: Visit, answer: Answer) -> bool:
     if answer.status == 401:
         visit.findings.good("A request without a token is answered 401")
         return True
-    if answer.ok:
+    if (answer.result() or {}).get("protocolVersion"):
         visit.findings.add(
             "open",
             f"{came}: nobody is asked for a token.",
@@ -80,6 +82,8 @@ def _other_slash(visit: Visit) -> str:
 
 def _why_not(answer: Answer) -> str:
     """What to change for a status that should be 401."""
+    if answer.ok and not answer.messages():
+        return "Check the path: what answers there is no MCP endpoint, but a page, a catch-all route or another API."
     if answer.status == 403:
         return (
             "Somebody before the gate refuses: an API key (ApiKey of template.yaml: offered), an authorizer without "
@@ -114,6 +118,8 @@ def _challenge(visit: Visit, answer: Answer) -> None:
         )
     visit.challenge = bearer(fields)
     if visit.challenge is None:
+        if any(each.lstrip().lower().startswith("bearer") for each in fields):
+            return  # it is Bearer, and malformed: that is said
         visit.findings.add(
             "challenge-not-bearer",
             f"The 401 asks for {quoted(fields[0])}, and MCP clients know Bearer alone.",

@@ -15,6 +15,7 @@ from deploy.doctor.visit import Visit
 
 FIRST_SECONDS = 3.0  # within which a stream that is open for ever must have begun
 TOGETHER = 0.1  # seconds within which events count as sent in one piece
+FEW = 3  # events that arrive together before that says anything: the last progress may belong to the result
 SLOW = 0.5  # seconds that a tool must take, so that its events can be told apart
 HOW = "Switch off buffering and compression for text/event-stream on the way."
 NEEDS = "a server that opens streams, or --tool with a harmless, slow tool that tells its progress"
@@ -157,7 +158,8 @@ async def _call(visit: Visit, session: Session) -> bool:
     if answer.media_type != "text/event-stream":
         visit.findings.skip(f"progress of {tool}", f"an answer that is a stream of events: it was {answer.said()}")
         return False
-    if len(arrivals.at) < 2 or answer.seconds < SLOW:
+    enough = len(arrivals.at) >= FEW or (len(arrivals.at) > 1 and not arrivals.together)
+    if not enough or answer.seconds < SLOW:
         few = f"it sent {len(arrivals.at)} in {answer.seconds:.1f} s"
         visit.findings.skip(f"progress of {tool}", f"a tool that sends several events over {SLOW:g} s or more: {few}")
         return False

@@ -7,6 +7,7 @@ from conformance.challenges import bearer
 from conformance.wire import Answer
 from deploy.doctor.claims import audiences, doubts, granted, in_words, number, read_claims, span
 from deploy.doctor.findings import quoted
+from deploy.doctor.refusal import opening
 from deploy.doctor.visit import Visit
 
 NO_TOKENS = {"not-a-token": "a word that is no JWT", "e30.e30.e30": "an empty, unsigned JWT"}
@@ -20,7 +21,7 @@ async def with_bad_tokens(visit: Visit) -> None:
         visit.findings.skip("bad tokens", "https with a certificate that holds")
         return
     for token, words in NO_TOKENS.items():
-        answer = await _opened(visit, revisions.HANDSHAKE[-1], token)
+        answer = await opening(visit, token=token)
         if not _bad_token(visit, answer, words):
             return
     visit.findings.good("What is no token is answered 401")
@@ -71,15 +72,10 @@ async def with_token(visit: Visit) -> None:
         visit.findings.skip("what the token says of itself", "a JWT: this one is opaque or encrypted")
     else:
         visit.findings.good(f"The token says of itself, not verified: {in_words(visit.claims, visit.now())}")
-    answers = {revision: await _opened(visit, revision, token) for revision in SPOKEN}
+    answers = {revision: await opening(visit, revision=revision, token=token) for revision in SPOKEN}
     visit.revisions = tuple(revision for revision, answer in answers.items() if _speaks(revision, answer))
     await _end_sessions(visit, answers)
     await _judge(visit, answers)
-
-
-async def _opened(visit: Visit, revision: str, token: str) -> Answer:
-    sent = revisions.opening(revision)
-    return await visit.asker.post(visit.url, revisions.headers(revision, sent).items(), sent, token=token)
 
 
 def _speaks(revision: str, answer: Answer) -> bool:
@@ -113,11 +109,13 @@ async def _judge(visit: Visit, answers: dict[str, Answer]) -> None:
             f"A request with the token is answered {broken.said()}.",
             visit.at("time", "See the log of the server, and of what stands before it."),
         )
+    elif not visit.revisions and any(answer.status == 429 for answer in answers.values()):
+        visit.findings.skip("the token", "a minute without requests: the server limits how often it is asked")
     elif not visit.revisions:
         said = "; ".join(f"{revision}: {answer.said()}" for revision, answer in answers.items())
         visit.findings.add(
             "no-revision",
-            f"The token is taken, but no revision of MCP is spoken ({said}).",
+            f"A request with the token is not answered in any revision of MCP ({said}).",
             "Check that path and upstream lead to an MCP endpoint of Streamable HTTP, not to a page or another API.",
         )
     else:
@@ -137,7 +135,7 @@ def _refused(visit: Visit, answer: Answer) -> None:
     id_ = refusal if isinstance(refusal, str) and refusal.isalnum() else "ID"
     visit.findings.add(
         "token-refused",
-        f"The token is answered 401 ({why or answer.error().get('message') or 'without a reason'}).",
+        f"The token is answered 401 ({why or quoted(answer.error().get('message') or 'without a reason')}).",
         f"bearergate explain {id_} says why, from the gate's audit log; what follows is what the token says of itself, "
         "decoded and not verified.",
     )

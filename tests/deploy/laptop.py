@@ -38,6 +38,7 @@ class Laptop:
     behind: str  # host and port of the issuer behind the facade
     user: str
     password: str
+    log: str  # the file that has every decision whole
     decisions: list[str]  # what it has printed since: a line for every decision
     reader: threading.Thread  # ends when the process does
 
@@ -69,6 +70,7 @@ def laptop(*options: str, variables: Mapping[str, str] | None = None) -> Iterato
                 behind=found(r"behind it http://([^/]+)/", said),
                 user=found(r"Log in as +(\S+)", said),
                 password=found(r"with the password (\S+)", said),
+                log=found(r"--log (\S+)", said),
                 decisions=decisions,
                 reader=reader,
             )

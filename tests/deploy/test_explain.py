@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 
 from deploy.explain import in_words, remedies
 from gateway.audit import Decision
+from tests.deploy.laptop import laptop
 from tests.deploy.test_command_line import bearergate
 from tests.gated import Gated, gated, tools_call
 
@@ -35,6 +37,17 @@ async def test_explanation_names_request_principal_reason_and_remedy(tmp_path: P
     ):
         assert part in done.stdout
     assert f"to change  {remedies()['insufficient_scope']}" in done.stdout
+
+
+def test_decision_of_the_gate_on_a_laptop_is_explained_from_the_file_that_it_names(tmp_path: Path) -> None:
+    with laptop() as running:
+        refusal = httpx.post(running.endpoint).json()["error"]["data"]["refusal"]
+        done = bearergate("explain", refusal, "--log", running.log, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "reason     missing_token: " in done.stdout
+    running.reader.join()
+    assert any(line.startswith("  refused  401 missing_token: ") for line in running.decisions)
+    assert not Path(running.log).exists(), "it was left behind"
 
 
 async def test_log_can_be_piped_in(tmp_path: Path) -> None:
@@ -85,3 +98,21 @@ def test_log_is_the_file_of_the_settings_where_nothing_is_piped_in(tmp_path: Pat
         done = bearergate("explain", "a", cwd=tmp_path, typed=None)
         assert done.returncode == status
         assert said in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(
+            [],
+            "No good settings say where the audit log is (bearergate check): name its file with --log, or pipe it in",
+            id="none",
+        ),
+        pytest.param(["--file", "nope.yaml"], "nope.yaml", id="settings that are named"),
+    ],
+)
+def test_log_that_no_settings_name_is_asked_for(tmp_path: Path, arguments: list[str], said: str) -> None:
+    done = bearergate("explain", "a", *arguments, cwd=tmp_path, typed=None)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "public_url" not in done.stderr

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.deploy.laptop import ROOT
 from tests.deploy.test_command_line import bearergate
 
 PAGE = (ROOT / "docs" / "facade.md").read_text()
+ISSUER = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Example1"
 
 
 @pytest.fixture
@@ -22,15 +25,16 @@ def folder(tmp_path: Path) -> Path:
     """A folder with the settings of the page, and the secrets that its commands make."""
     (settings,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "bearergate.yaml").write_text(settings)
-    (tmp_path / "secrets").mkdir()
-    for command in re.findall(r"^ {7}(\w.*?)(?: {2,}#.*)?$", PAGE, re.MULTILINE):
-        subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    commands = re.findall(r"^ {7}(\w.*)$", PAGE, re.MULTILINE)
+    subprocess.run(["bash", "-ec", "umask 022\n" + "\n".join(commands)], cwd=tmp_path, check=True)
     return tmp_path
 
 
 def test_commands_of_the_page_make_the_secrets(folder: Path) -> None:
     assert len(base64.b64decode((folder / "secrets" / "seal-keys").read_text())) == 32
     assert (folder / "secrets" / "cognito-client").read_text() == "the app client secret"
+    for made in (folder / "secrets", *(folder / "secrets").iterdir()):
+        assert made.stat().st_mode & 0o077 == 0, f"{made} can be read by others"
 
 
 def test_check_says_what_to_register_and_no_secret(folder: Path) -> None:
@@ -48,6 +52,19 @@ def test_check_says_what_to_register_and_no_secret(folder: Path) -> None:
         assert line in done.stdout.splitlines()
     for secret in (folder / "secrets").iterdir():
         assert secret.read_text().strip() not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("page", ["docs/facade.md", "README.md"])
+def test_login_with_the_scope_of_the_example_may_call_tools(folder: Path, page: str) -> None:
+    (settings,) = [
+        block for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL) if "facade:" in block
+    ]
+    (folder / "bearergate.yaml").write_text(settings)
+    claims = {"iss": ISSUER, "sub": "ada", "aud": "https://mcp.example.com/mcp", "exp": time.time() + 600}
+    claims |= {"token_use": "access", "client_id": "1example23456789", "scope": "https://mcp.example.com/mcp/use"}
+    (folder / "claims.json").write_text(json.dumps(claims))
+    done = bearergate("policy", "test", "claims.json", "tools/call", "greet", "--claims", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_facade_is_off_by_one_setting(folder: Path) -> None:

@@ -9,8 +9,8 @@ import socket
 
 import pytest
 
-from deploy.output import CannotWriteError, JsonLines, audit_writer, show_decisions
-from deploy.server import CannotListenError, _sentence, listen
+from deploy.output import CannotWrite, JsonLines, audit_writer, show_decisions
+from deploy.server import CannotListen, _sentence, listen
 
 
 def test_one_port_is_listened_on_at_every_address_there_is() -> None:
@@ -28,7 +28,7 @@ def test_address_of_others_after_one_of_ours_is_left_out() -> None:
 def test_nothing_stays_open_where_one_address_is_taken() -> None:
     with socket.create_server(("127.0.0.2", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(CannotListenError, match=f"Port {port} is in use"):
+        with pytest.raises(CannotListen, match=f"Port {port} is in use"):
             listen(["127.0.0.1", "127.0.0.2"], port)
         with socket.create_server(("127.0.0.1", port)):
             pass  # it was closed again
@@ -46,7 +46,7 @@ def test_audit_log_that_cannot_be_written_is_said_and_refuses_nobody(caplog: pyt
 
 
 def test_audit_log_in_no_folder_is_refused() -> None:
-    with pytest.raises(CannotWriteError, match="audit_log: /nope/log cannot be opened"):
+    with pytest.raises(CannotWrite, match="audit_log: /nope/log cannot be opened"):
         audit_writer("/nope/log")
 
 
@@ -61,8 +61,9 @@ def test_audit_log_goes_where_it_is_sent(destination: str, capsys: pytest.Captur
 def test_decisions_are_short_lines_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     allowed = {"time": 1, "id": "a", "decision": "allowed", "resource": "r", "method": "POST", "subject": "alice"}
     refused = {"time": 1, "id": "b", "decision": "refused", "resource": "r", "method": "GET", "status": 401}
-    show_decisions(json.dumps(allowed).encode() + b"\n" + json.dumps(refused | {"reason": "x"}).encode() + b"\n")
-    assert capsys.readouterr().out == "  allowed  alice  POST\n  refused  401 x  GET  (id b)\n"
+    refused |= {"reason": "x", "detail": "y"}
+    show_decisions(json.dumps(allowed).encode() + b"\n" + json.dumps(refused).encode() + b"\n")
+    assert capsys.readouterr().out == "  allowed  alice  POST\n  refused  401 x: y  GET  (id b)\n"
 
 
 def test_traceback_of_a_fault_stays_in_its_line() -> None:

@@ -334,6 +334,16 @@ class TestTls:
         async with Server(answer()).listening(tls=authority.server(ADDRESS)) as server:
             assert await Fetch(allow_hosts=HERE).json(f"https://127.0.0.1:{server.port}/") == {}
 
+    @pytest.mark.parametrize("content", [None, "not PEM"], ids=["missing", "not PEM"])
+    async def test_file_of_authorities_that_cannot_be_used_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+    ) -> None:
+        if content is not None:
+            (tmp_path / "authorities").write_text(content)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authorities"))
+        with pytest.raises(FetchUnreachable, match="SSL_CERT_FILE names no file"):
+            await Fetch(allow_hosts=HERE).get("https://127.0.0.1:9/")
+
     def test_authorities_are_those_of_certifi_by_default(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
             monkeypatch.delenv(variable, raising=False)

@@ -196,12 +196,18 @@ def metadata_at(path: str) -> Change:
     return change
 
 
+def initialized() -> Reply:
+    return said({"jsonrpc": "2.0", "id": 1, "result": {"protocolVersion": "2025-11-25"}})
+
+
 ROOTS = (RESOURCE, RESOURCE + "/mcp")
 PLACE = "{origin}/.well-known/elsewhere"
 
 MUTANTS: dict[str, Mutant] = {
     # the first answer
-    "no token is asked for": Mutant({"open"}, answers("/mcp", status=200)),
+    "no token is asked for": Mutant({"open"}, replies("/mcp", initialized())),
+    "a page in place of an endpoint": Mutant({"not-401", "get"}, replies("/mcp", HTML), "no MCP endpoint"),
+    "200 with an error": Mutant({"not-401", "get"}, replies("/mcp", said({"error": {"code": 1}})), "Answer a request"),
     "a redirect to a login page": Mutant(
         {"redirected"}, answers("POST /mcp", status=302, headers={"location": "/login"})
     ),
@@ -228,6 +234,9 @@ MUTANTS: dict[str, Mutant] = {
         {"challenge-malformed"},
         sets(challenge='Bearer scope="a", resource_metadata="{origin}' + RESOURCE + '/mcp", realm=a b'),
     ),
+    "a challenge whose URL is not in quotes": Mutant(
+        {"challenge-malformed"}, sets(challenge="Bearer resource_metadata={origin}" + RESOURCE + "/mcp")
+    ),
     "an error without a token": Mutant(
         {"challenge-error"},
         sets(challenge='Bearer error="invalid_token", resource_metadata="{origin}' + RESOURCE + '/mcp"'),
@@ -237,9 +246,14 @@ MUTANTS: dict[str, Mutant] = {
     "resource_metadata by plain http": Mutant(
         {"challenge-metadata-http"}, leads_to("http://gw.example.com" + RESOURCE + "/mcp")
     ),
-    "resource_metadata that is no URL": Mutant({"challenge-metadata-elsewhere"}, leads_to("ftp://gw.example.com/x")),
+    "resource_metadata that is no URL": Mutant(
+        {"challenge-metadata-elsewhere", "metadata-unreachable"}, leads_to("ftp://gw.example.com/x")
+    ),
     "resource_metadata of another host": Mutant(
         {"challenge-metadata-elsewhere", "metadata-unreachable"}, leads_to("https://127.0.0.1:1/x")
+    ),
+    "resource_metadata at an address that nobody reaches": Mutant(
+        {"challenge-metadata-elsewhere", "metadata-unreachable"}, leads_to("https://169.254.1.1/x")
     ),
     "resource_metadata without the stage": Mutant(
         {"challenge-metadata-stage"},
@@ -306,6 +320,8 @@ MUTANTS: dict[str, Mutant] = {
     "another host": Mutant({"resource-host"}, metadata(resource="https://gw.example.com/mcp")),
     "another port": Mutant({"resource-port"}, metadata(resource="http://127.0.0.1:1/mcp")),
     "another path": Mutant({"resource-path"}, metadata(resource="{origin}/other")),
+    "a resource with a query": Mutant({"resource-path"}, metadata(resource="{origin}/mcp?a=b")),
+    "a resource in capitals": Mutant({"resource-spelling"}, metadata(resource="HTTP://127.0.0.1:{port}/mcp")),
     "no URL as resource": Mutant({"resource-path"}, metadata(resource="mcp")),
     "the origin as resource": Mutant({"resource-parent"}, metadata(resource="{origin}")),
     "a resource without the stage": Mutant(
@@ -329,7 +345,14 @@ MUTANTS: dict[str, Mutant] = {
             sets(challenge='Bearer resource_metadata="{origin}' + RESOURCE + '/mcp"'),
         ),
     ),
+    "an issuer that no URL can name": Mutant(
+        {"issuers-wrong"}, metadata(authorization_servers=["http://localhost:1/\0"])
+    ),
     # the issuer
+    "a second issuer that is not there": Mutant(
+        {"issuer-unreachable"},
+        lambda server: setattr(server, "metadata", {"authorization_servers": [server.origin, "http://localhost:1"]}),
+    ),
     "an issuer that is not there": Mutant(
         {"issuer-unreachable"}, metadata(authorization_servers=["http://localhost:1"])
     ),

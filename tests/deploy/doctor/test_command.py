@@ -97,7 +97,7 @@ def test_json_says_the_same_as_data(capsys: pytest.CaptureFixture[str]) -> None:
         assert doctor(server.url, "--token", token, "--json") == 1
     told: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert [each["id"] for each in told["findings"]] == ["token-refused", "token-expired"]
-    assert set(told["findings"][0]) == {"id", "level", "what", "rule", "change"}
+    assert set(told["findings"][0]) == {"id", "issuer", "level", "what", "rule", "change"}
     assert told["exit_code"] == 1
     assert {each["client"] for each in told["clients"]} >= {"VS Code", "Claude Code", "Cursor"}
     assert told["not_tested"] == [
