@@ -137,7 +137,9 @@ class CommandSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     idle_seconds: Annotated[
         float, Meta(gt=0, description="Seconds without a request or an open stream, until a process is stopped.")
     ] = 1800.0
-    start_seconds: Annotated[float, Meta(gt=0, description="Seconds it may take to answer the first message.")] = 30.0
+    start_seconds: Annotated[
+        float, Meta(gt=0, description="Seconds it may take to answer the first message, or to list its tools.")
+    ] = 30.0
 
     def __repr__(self) -> str:  # arguments and variables may be secrets, which must not come out with a traceback
         return f"CommandSettings(run={self.run[:1]!r}, …)"

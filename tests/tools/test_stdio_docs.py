@@ -10,8 +10,8 @@ import yaml
 
 from gateway.settings import CommandSettings
 from gateway.sources import parse
+from tools.stdio.back_off import MAX_BACK_OFF_SECONDS, PATIENCE_SECONDS
 from tools.stdio.command import INHERITED, MEBIBYTE, Command
-from tools.stdio.connection import MAX_BACK_OFF_SECONDS, PATIENCE_SECONDS
 from tools.stdio.process import LINE_OF_LOG
 from tools.stdio.sessions import UNHEARD
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from tests.tools.front import initialize, messages, next_event, open_session, re
 from tests.tools.stdio_front import NAME, NEWS, PARROT, error, hang, hanging, parrot, parroting, pid_of, result, until
 from tools.exchange import Refusal
 from tools.stdio import CannotStart, Command
-from tools.stdio.connection import BackOff, Connection
+from tools.stdio.back_off import BackOff
+from tools.stdio.connection import Connection
 from tools.stdio.messages import members_of
 from tools.stdio.process import LINE_OF_LOG, Lines, Process, printable
 
@@ -26,6 +29,12 @@ from tools.stdio.process import LINE_OF_LOG, Lines, Process, printable
 def runs(pid: int) -> bool:
     """Whether a process is there, if only as a zombie."""
     return Path(f"/proc/{pid}").exists()
+
+
+def children() -> set[str]:
+    """The processes that this one has started, and that still run."""
+    tasks = Path("/proc/self/task").glob("*/children")
+    return {pid for task in tasks for pid in task.read_text().split()}
 
 
 async def ended(pid: int) -> None:
@@ -249,6 +258,43 @@ async def test_one_principal_has_no_more_processes_than_allowed_and_loses_the_id
             )
 
 
+@pytest.mark.parametrize(
+    ("limits", "is_told", "next_one"),
+    [
+        pytest.param({"max_processes_each": 1}, False, "alice", id="it gave way to another of its principal"),
+        pytest.param({"max_processes_each": 1}, True, "alice", id="its session was ended"),
+        pytest.param({"max_processes": 1}, True, "bob", id="the place of another principal is wanted"),
+    ],
+)
+async def test_process_has_its_place_until_it_has_ended(limits: dict[str, Any], is_told: bool, next_one: str) -> None:
+    async with parroting(grace_seconds=0.2, **limits) as http:
+        session = await open_session(http, "2025-11-25")
+        pid = await pid_of(session)
+        await session.post(request("obstinate"))
+        if is_told:
+            assert (await session.send("DELETE")).status_code == 204
+        assert runs(pid), "it does not want to end"
+        await open_session(http, "2025-11-25", next_one)
+        assert not runs(pid)
+
+
+async def test_no_more_processes_run_than_allowed_however_many_sessions_are_opened_at_once() -> None:
+    before = children()
+    async with parroting(max_processes_each=2, grace_seconds=0.1) as http:
+        for session in [await open_session(http, "2025-11-25") for _ in range(2)]:
+            await session.post(request("obstinate"))
+        statuses: list[int] = []
+
+        async def open_one() -> None:
+            statuses.append((await http.post("/mcp", json=initialize("2025-11-25"))).status_code)
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(open_one)
+        assert set(statuses) == {200, 503}
+        assert len(children() - before) == 2
+
+
 async def test_process_gets_no_more_requests_than_allowed() -> None:
     async with parroting(max_requests=2) as http:
         session = await open_session(http, "2025-11-25")
@@ -384,6 +430,22 @@ async def test_process_that_starts_while_its_connection_is_closed_is_stopped() -
     assert refused.value.status == 404
 
 
+async def test_connection_is_closed_only_when_a_process_that_was_starting_has_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "bearergate.stdio")
+    connection, before = Connection(parrot(), Nobody(), BackOff()), children()
+    starting = asyncio.ensure_future(connection.start())
+    await asyncio.sleep(0)
+    is_idle = connection.is_idle
+    await connection.close()
+    ended_before = "started as process" in caplog.text and children() <= before
+    with pytest.raises(Refusal):
+        await starting
+    assert ended_before
+    assert not is_idle, "somebody waits for it to start"
+
+
 class Heard:
     """A listener that remembers."""
 
@@ -407,6 +469,27 @@ async def test_what_it_says_after_it_was_stopped_is_not_heard_and_nothing_is_sen
     await process.stop()
     await process.write(b"x")
     assert (heard.lines, heard.reasons) == ([b"early"], [])
+
+
+@pytest.fixture
+def many_open_files() -> Iterator[int]:
+    """As many as the system grants this process, as the gate has them; that number."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody can limit a process that runs")
+async def test_command_may_open_as_many_files_as_from_a_shell(many_open_files: int) -> None:
+    heard = Heard()
+    command = Command(arguments=("sh", "-c", "read line; ulimit -Sn; ulimit -Hn"))
+    process = await Process.start(command, heard)
+    await process.write(b"")
+    while len(heard.lines) < 2:  # noqa: ASYNC110 - said by another process
+        await anyio.sleep(0.01)
+    assert [int(line) for line in heard.lines] == [min(1024, many_open_files), many_open_files]
+    await process.stop()
 
 
 async def test_process_that_closes_its_input_is_of_no_use() -> None:

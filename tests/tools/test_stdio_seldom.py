@@ -7,9 +7,11 @@ import pytest
 
 from tests.tools.front import call, messages, modern, open_session, request
 from tests.tools.stdio_front import error, hang, parrot, parroting, result, until
-from tools.stdio.connection import FULL_MESSAGES, BackOff, Connection, NoSession, Stream
+from tools.stdio.back_off import BackOff
+from tools.stdio.connection import Connection, NoSession
 from tools.stdio.messages import notification
 from tools.stdio.sessions import UNHEARD, Alone
+from tools.stdio.stream import FULL_MESSAGES, Stream
 
 OWNER = ("https://issuer.example", "alice", False)
 

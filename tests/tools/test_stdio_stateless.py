@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.tools.front import MODERN, call, fronted, initialize, messages, modern, open_session, request
-from tests.tools.stdio_front import error, parrot, parroting, result, until
+from tests.tools.stdio_front import NAME, error, parrot, parroting, result, until
 from tools.stdio import app
 
 META = {
@@ -216,10 +216,11 @@ async def test_one_principal_has_a_process_of_this_kind_among_its_others() -> No
 
 
 async def test_process_that_does_not_answer_the_first_question_is_given_up() -> None:
-    command = parrot(arguments=(sys.executable, "-c", "import time; time.sleep(60)"), start_seconds=0.2)
+    command = parrot(arguments=(sys.executable, "-c", "import time; time.sleep(60)"), start_seconds=0.2, max_requests=1)
     async with fronted(app(command)) as http:
-        answer: httpx.Response = await modern(http, request("echo"))
-        assert (answer.status_code, "does not answer" in error(answer)["message"]) == (504, True)
+        for _ in range(2):
+            answer: httpx.Response = await modern(http, request("echo"))
+            assert (answer.status_code, "does not answer" in error(answer)["message"]) == (504, True)
 
 
 async def test_command_may_list_older_revisions_alone() -> None:
@@ -245,6 +246,101 @@ async def test_list_of_tools_that_is_of_no_use_stops_no_call(spoken: str) -> Non
     async with parroting(spoken) as http:
         for _ in range(2):  # the second time, it is known
             assert result(await modern(http, call("call", 9, region="west")))["called"]["name"] == "call"
+
+
+# It answers what it is asked first, a call, and what it has heard; nothing else.
+LISTS_NOTHING = """
+import json, sys
+heard = []
+for line in sys.stdin:
+    asked = json.loads(line)
+    heard.append(asked["method"])
+    given = {"server/discover": {"supportedVersions": ["2026-07-28"]}, "heard": {"heard": heard}, "tools/call": {}}
+    if asked["method"] in given:
+        answer = {"jsonrpc": "2.0", "id": asked["id"], "result": given[asked["method"]]}
+        print(json.dumps(answer), flush=True)
+"""
+
+
+async def test_command_that_never_lists_its_tools_holds_no_call_up_for_long() -> None:
+    given: dict[str, Any] = {"arguments": (sys.executable, "-c", LISTS_NOTHING), "shared": True, "max_requests": 2}
+    async with parroting("", start_seconds=1.5, **given) as http:
+        answers: list[httpx.Response] = []
+
+        async def ask(number: int) -> None:
+            answers.append(await modern(http, call("call", number, region="west")))
+
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(ask, number)
+        assert anyio.current_time() - began < 5, "they all wait for the same list"
+        assert [answer.status_code for answer in answers] == [504] * 5
+        assert {messages(answer)[0]["id"] for answer in answers} == set(range(5))
+        assert error(answers[0]) == {"code": -32603, "message": f"The command {NAME} does not answer tools/list."}
+        heard = result(await modern(http, request("heard")))["heard"]
+        assert heard == ["server/discover", "tools/list", "notifications/cancelled", "heard"]
+        assert result(await modern(http, request("tools/call", 9, name="call"))) == {}
+
+
+# It lists its tools when it is asked to `go_on`, which is after it was asked for them; before, it says something.
+LISTS_LATE = """
+import json, sys
+heard, listed = [], []
+for line in sys.stdin:
+    asked = json.loads(line)
+    heard.append(asked["method"])
+    answers = [(asked.get("id"), {})]
+    if asked["method"] == "server/discover":
+        answers = [(asked["id"], {"supportedVersions": ["2026-07-28"]})]
+    elif asked["method"] == "heard":
+        answers = [(asked["id"], {"heard": list(heard)})]
+    elif asked["method"] == "tools/list":
+        listed.append(asked["id"])
+        token = asked["params"]["_meta"].get("progressToken")
+        params = {"progressToken": token, "progress": 1}
+        print(json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": params}), flush=True)
+        continue
+    elif asked["method"] == "go_on":
+        properties = {"region": {"type": "string", "x-mcp-header": "Region"}}
+        tool = {"name": "call", "inputSchema": {"type": "object", "properties": properties}}
+        answers += [(listed.pop(), {"tools": [tool]})]
+    for number, result in answers:
+        print(json.dumps({"jsonrpc": "2.0", "id": number, "result": result}), flush=True)
+"""
+
+
+async def is_listing(http: httpx.AsyncClient) -> bool:
+    """Whether the command has been asked for its tools."""
+    return "tools/list" in result(await modern(http, request("heard")))["heard"]
+
+
+async def test_call_whose_client_has_gone_before_the_tools_were_listed_is_not_made() -> None:
+    async with parroting(arguments=(sys.executable, "-c", LISTS_LATE)) as http:
+        west = {"mcp-param-region": "west"}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(modern, http, call("call", 1, region="west"), west)
+            await until(lambda: is_listing(http))
+            tasks.cancel_scope.cancel()
+        await modern(http, request("go_on"))
+        assert result(await modern(http, call("call", 2, region="west"), west)) == {}
+        heard = result(await modern(http, request("heard")))["heard"]
+        assert heard.count("tools/call") == 1
+
+
+async def test_tools_are_listed_by_the_answer_and_not_by_what_comes_before_it() -> None:
+    async with parroting(arguments=(sys.executable, "-c", LISTS_LATE)) as http:
+        answers: list[httpx.Response] = []
+
+        async def ask() -> None:
+            meta = {**META, "progressToken": "mine"}
+            answers.append(await modern(http, call("call", 1, region="west"), {"mcp-param-region": "east"}, meta))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask)
+            await until(lambda: is_listing(http))
+            await modern(http, request("go_on"))
+        assert (answers[0].status_code, error(answers[0])["code"]) == (400, -32020)
 
 
 async def test_initialize_is_no_method_of_this_revision() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import anyio
 from cachetools import TTLCache
 
+from tools.aws_codes import DENIED
 from tools.bedrock.aws import Answer, Service
-from tools.bedrock.refusals import DENIED, Refused
+from tools.bedrock.refusals import Refused
 
 REGION = "us-east-1"  # where Cost Explorer is
 REQUEST_CENTS = 1  # for every request and every further page

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from tools.aws_codes import DENIED
 from tools.bedrock.aws import Service
-from tools.bedrock.refusals import DENIED, Refused
+from tools.bedrock.refusals import Refused
 
 # Prefixes of cross-region inference profiles (Bedrock user guide, supported inference profiles).
 GEOGRAPHIES = frozenset({"us", "eu", "apac", "global", "us-gov", "ca", "jp", "au", "sa", "me", "af", "il"})

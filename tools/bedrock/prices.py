@@ -5,12 +5,14 @@ from __future__ import annotations
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from tools.bedrock.settings import SettingsError
-from tools.bedrock.usage import Usage
+
+if TYPE_CHECKING:  # whoever deploys reads prices too, and has no Pydantic
+    from tools.bedrock.usage import Usage
 
 BUNDLED = Path(__file__).with_name("prices.yaml")
 PER = Decimal(1_000_000)  # tokens

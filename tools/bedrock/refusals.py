@@ -6,40 +6,9 @@ import re
 
 from mcp.server.mcpserver.exceptions import ToolError
 
-DENIED = frozenset({"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "AuthorizationErrorException"})
-EXPIRED = frozenset({"ExpiredTokenException", "ExpiredToken", "RequestExpired", "TokenRefreshRequired"})
-UNKNOWN_KEY = frozenset(
-    {
-        "UnrecognizedClientException",
-        "InvalidClientTokenId",
-        "InvalidSignatureException",
-        "SignatureDoesNotMatch",
-        "MissingAuthenticationToken",
-        "IncompleteSignature",
-    }
-)
-THROTTLED = frozenset(
-    {
-        "ThrottlingException",
-        "Throttling",
-        "TooManyRequestsException",
-        "LimitExceededException",
-        "RequestLimitExceeded",
-        "ServiceUnavailableException",
-        "ServiceUnavailable",
-    }
-)
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "ProfileNotFound", "PartialCredentialsError", "NoAuthTokenError"})
-STALE_LOGIN = frozenset(
-    {
-        "CredentialRetrievalError",
-        "TokenRetrievalError",
-        "SSOTokenLoadError",
-        "UnauthorizedSSOTokenError",
-        "SSOError",
-        "MetadataRetrievalError",
-    }
-)
+from tools.aws_codes import DENIED, EXPIRED, NO_CREDENTIALS, STALE_LOGIN, THROTTLED, UNAVAILABLE, UNKNOWN_KEY
+
+BUSY = THROTTLED | UNAVAILABLE | {"LimitExceededException"}  # the last for too many queries of Logs Insights at once
 
 
 class Refused(ToolError):
@@ -48,10 +17,6 @@ class Refused(ToolError):
     def __init__(self, code: str, sentence: str) -> None:
         super().__init__(sentence)
         self.code = code
-
-
-class Throttled(Refused):
-    """AWS was asked too often, although it was asked again, more slowly."""
 
 
 def of_aws(code: str, message: str, action: str, region: str) -> Refused:
@@ -65,8 +30,8 @@ def of_aws(code: str, message: str, action: str, region: str) -> Refused:
         return Refused(code, "The AWS credentials of this server have expired: renew them and ask again.")
     if code in UNKNOWN_KEY:
         return Refused(code, "AWS does not know the credentials of this server, or its clock is wrong: correct them.")
-    if code in THROTTLED:
-        return Throttled(code, f"AWS is too busy for {action} and was asked several times: try again in a minute.")
+    if code in BUSY:
+        return Refused(code, f"AWS is too busy for {action} and was asked several times: try again in a minute.")
     return Refused(code, f"AWS answered {action} in {region} with {code}: {plain(message)}")
 
 

@@ -11,13 +11,14 @@ from typing import Literal, NamedTuple
 import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ToolError
 
+from tools.aws_codes import DENIED
 from tools.bedrock import bill, events, insights, spend, usage
 from tools.bedrock.access import Caller, account_for
 from tools.bedrock.aws import Service, Services
 from tools.bedrock.insights import FAILED, Limits, LogGroup, Say, Span
 from tools.bedrock.names import Names, is_application_profile
 from tools.bedrock.prices import Prices
-from tools.bedrock.refusals import DENIED, Refused
+from tools.bedrock.refusals import Refused
 from tools.bedrock.settings import Account, Settings
 from tools.bedrock.spend import SpendReport
 from tools.bedrock.usage import DayModelUsage, Question, Tally, UsageReport

@@ -11,6 +11,8 @@ import msgspec
 DEFAULT_FILE = "bedrock.yaml"
 FILE = "BEARERGATE_BEDROCK_SETTINGS"  # names the file
 SAMPLE = "BEARERGATE_BEDROCK_SAMPLE"  # 1: show the bundled sample instead of asking AWS
+ROLE = "BEARERGATE_BEDROCK_ROLE"  # a role to read with, whose account everybody with the scope may ask about
+EXTERNAL_ID = "BEARERGATE_BEDROCK_EXTERNAL_ID"  # that it asks for
 EVERYBODY = "*"  # in place of a group: whoever has the scope
 
 AccountId = Annotated[str, msgspec.Meta(pattern="^[0-9]{12}$")]
@@ -47,6 +49,8 @@ msgspec.json.Decoder(Settings)
 def load(environment: Mapping[str, str], folder: Path | None = None) -> Settings:
     """The settings of the file that the environment names, or of `bedrock.yaml` if it is there; else the defaults.
 
+    A role that the environment names adds its account.
+
     Raises:
         SettingsError: the file cannot be read, or says something that cannot be meant.
     """
@@ -55,6 +59,10 @@ def load(environment: Mapping[str, str], folder: Path | None = None) -> Settings
     settings = _read(file) if named or file.exists() else Settings()
     if settings.prices:
         settings = msgspec.structs.replace(settings, prices=str(file.parent / settings.prices))
+    if environment.get(ROLE):
+        added = _account(environment[ROLE], environment.get(EXTERNAL_ID))
+        settings = msgspec.structs.replace(settings, accounts=(*settings.accounts, added))
+        _check(settings.accounts, ROLE)
     if SAMPLE in environment:
         settings = msgspec.structs.replace(settings, sample=_switch(environment[SAMPLE]))
     return settings
@@ -71,7 +79,17 @@ def _read(file: Path) -> Settings:
     return settings
 
 
-def _check(accounts: tuple[Account, ...], file: Path) -> None:
+def _account(role: str, external_id: str | None) -> Account:
+    """The account of a role."""
+    try:
+        entry = {"id": role.split(":")[4], "groups": [EVERYBODY], "role": role, "external_id": external_id}
+        return msgspec.convert(entry, Account)
+    except (IndexError, msgspec.ValidationError):
+        form = "arn:aws:iam::ACCOUNT:role/NAME"
+        raise SettingsError(f"{ROLE}: must be {form}, with {EXTERNAL_ID} beside it, not {role}") from None
+
+
+def _check(accounts: tuple[Account, ...], file: Path | str) -> None:
     ids = [account.id for account in accounts]
     for account in accounts:
         where = f"{file}: account {account.id}"

@@ -106,6 +106,7 @@ class Sums:
     errors: int = 0
 
     def add(self, figures: Figures, errors: int) -> None:
+        """Add those of some calls, of which so many failed."""
         self.figures.add(figures)
         self.errors += errors
 

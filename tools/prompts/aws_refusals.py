@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
+from tools.aws_codes import DENIED, EXPIRED, NO_CREDENTIALS, STALE_LOGIN, THROTTLED, UNAVAILABLE, UNKNOWN_KEY
 from tools.prompts.refusals import Denied, Unreachable
 
 POLICY = "tools/prompts/iam-policy.json"
 
-DENIED = frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden"})
-EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"})
-UNKNOWN_KEY = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"})
-THROTTLED = frozenset(
-    {
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "TooManyRequestsException",
-        "RequestLimitExceeded",
-        "BandwidthLimitExceeded",
-        "503",
-    }
-)
-FAILED = frozenset({"InternalError", "ServiceUnavailable", "RequestTimeout", "500", "502", "504"})
+NOT_ALLOWED = DENIED | {"AllAccessDisabled", "AccountProblem"}
+FAILED = UNAVAILABLE | {"InternalError", "RequestTimeout", "500", "502", "504"}
 ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
-)
-NO_CREDENTIALS = frozenset({"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "NoAuthTokenError"})
-STALE_LOGIN = frozenset(
-    {
-        "CredentialRetrievalError",
-        "TokenRetrievalError",
-        "SSOTokenLoadError",
-        "UnauthorizedSSOTokenError",
-        "LoginRefreshRequired",
-        "MetadataRetrievalError",
-    }
 )
 
 
 def of_code(code: str, action: str, bucket: str) -> Unreachable:
     """The refusal for an error code of S3; `action` as IAM spells it, such as `s3:GetObject`."""
-    if code in DENIED:
+    if code in NOT_ALLOWED:
         return Denied(
             f"The server may not do {action} on the bucket {bucket}: its operator must allow that, as {POLICY} does."
         )

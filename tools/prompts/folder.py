@@ -32,11 +32,10 @@ LOCK_PAUSE = 0.02
 
 
 class FolderStore:
-    """Templates as files of a folder; `samples` are shown until it exists."""
+    """Templates as files of a folder; the samples are shown until it exists."""
 
-    def __init__(self, folder: Path, samples: Path = SAMPLES, *, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(self, folder: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
         self.folder = folder
-        self._samples = samples
         self._lock_seconds = lock_seconds
 
     def scan(self) -> Listing:
@@ -111,7 +110,7 @@ class FolderStore:
             try:
                 here = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
-                here = os.open(self._samples, os.O_RDONLY | os.O_DIRECTORY)
+                here = os.open(SAMPLES, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 yield here
             finally:
@@ -135,7 +134,7 @@ class FolderStore:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".prompts-", dir=self.folder.parent))
         try:
-            for sample in sorted(self._samples.glob(f"*{SUFFIX}")):
+            for sample in sorted(SAMPLES.glob(f"*{SUFFIX}")):
                 (made / sample.name).write_bytes(sample.read_bytes())
             made.chmod(0o755)
             made.rename(self.folder)

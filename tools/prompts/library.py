@@ -142,7 +142,10 @@ class Library:
         try:
             saved = await self._run(self._store.write, name, content, None)
         except Conflict:
-            saved = await self._saved_already(name, content) or _refuse_existing(name)
+            already = await self._saved_already(name, content)
+            if already is None:
+                raise _conflict_with_existing(name) from None
+            saved = already
         await self._after_write()
         return saved
 
@@ -298,8 +301,8 @@ def _checked_etag(etag: str) -> str:
     return bare
 
 
-def _refuse_existing(name: str) -> Saved:
-    raise Conflict(
+def _conflict_with_existing(name: str) -> Conflict:
+    return Conflict(
         f"Nothing was done: there is a prompt {name} already. Read it with read_prompt and use update_prompt."
     )
 

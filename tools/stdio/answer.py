@@ -11,7 +11,7 @@ import msgspec
 from starlette.types import Receive, Send
 
 from tools.exchange import Refusal
-from tools.stdio.connection import Stream
+from tools.stdio.stream import Stream
 
 PING = b": ping\n\n"  # a comment, which keeps what lies between from closing a silent connection
 EVENTS = [

@@ -34,7 +34,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     max_requests: int = 200  # under way in one process
     max_message_bytes: int = 16 * MEBIBYTE  # of a message that it sends
     idle_seconds: float = 1800  # without a request or an open stream, until it is stopped
-    start_seconds: float = 30  # that it may take to answer the first message
+    start_seconds: float = 30  # that it may take to answer the first message, and to list its tools
     silence_seconds: float = 15  # of a stream, until a comment breaks it
     grace_seconds: float = 2  # between asking it to end, telling it to, and killing it
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 from msgspec import Raw
 
 from tools.exchange import INTERNAL_ERROR, INVALID_REQUEST, Refusal
+from tools.stdio.back_off import BackOff
 from tools.stdio.command import CannotStart, Command
 from tools.stdio.messages import (
     CANCELLED,
@@ -33,14 +32,7 @@ from tools.stdio.messages import (
     write,
 )
 from tools.stdio.process import Process, printable
-
-FULL_MESSAGES = 256  # that wait for a client, until the process is not read any further
-FULL_BYTES = 1024 * 1024  # of them, likewise
-BACK_OFF_SECONDS = 0.25  # before the second start after a failure; twice as long before each that follows
-MAX_BACK_OFF_SECONDS = 30.0
-PATIENCE_SECONDS = 2.0  # that a request waits for the next start; beyond, it is refused
-GOOD_RUN_SECONDS = 60.0  # a process that has run for so long did not fail to start
-REQUEST_CANCELLED = -32800  # as the SDK answers a request of up to 2025-11-25 that was cancelled
+from tools.stdio.stream import Exchange, Stream
 
 log = logging.getLogger("bearergate.stdio")
 
@@ -50,73 +42,6 @@ class NoSession(Refusal):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(404, sentence, code=INVALID_REQUEST)
-
-
-class Stream:
-    """Messages on their way to one HTTP response."""
-
-    def __init__(self) -> None:
-        self.closed = False  # nobody reads any more, or the last message is there
-        self._messages: deque[bytes] = deque()
-        self._bytes = 0
-        self._news = asyncio.Event()
-        self.emptied: Callable[[], None] = _nothing
-
-    @property
-    def is_full(self) -> bool:
-        """Whether more waits than should."""
-        return len(self._messages) >= FULL_MESSAGES or self._bytes >= FULL_BYTES
-
-    def put(self, message: bytes, *, last: bool = False) -> None:
-        """Add a message; after the last one, and after the client has gone, nothing is added."""
-        if not self.closed:
-            self._messages.append(message)
-            self._bytes += len(message)
-            self.closed = last
-            self._news.set()
-
-    def close(self) -> None:
-        """End it; what waits is still read."""
-        self.closed = True
-        self._news.set()
-
-    def abandon(self) -> list[bytes]:
-        """The client has gone: nothing is read any more. What it has not read."""
-        left = list(self._messages)
-        self._messages.clear()
-        self._bytes = 0
-        self.close()
-        self.emptied()
-        return left
-
-    async def next(self, seconds: float | None = None) -> bytes | None:
-        """The next message; None after the last one.
-
-        Raises:
-            TimeoutError: there is none within so many seconds.
-        """
-        while not self._messages:
-            if self.closed:
-                return None
-            self._news.clear()
-            await asyncio.wait_for(self._news.wait(), seconds)
-        message = self._messages.popleft()
-        self._bytes -= len(message)
-        if not self._messages:
-            self.emptied()
-        return message
-
-
-class Exchange(Stream):
-    """A request under way: where its answer goes, and what the client calls it."""
-
-    def __init__(self, asked: Members, owner: object) -> None:
-        super().__init__()
-        self.asked = asked
-        self.owner = owner  # who asked, where several share a process
-        self.id = asked["id"]
-        self.token = found(asked, *PROGRESS_TOKEN)
-        self.number = 0  # its id towards the command
 
 
 class Client(Protocol):
@@ -130,33 +55,6 @@ class Client(Protocol):
 
     def greeted(self, answer: Members) -> None:
         """The answer of a new process to the opening; raises a Refusal if it will not do."""
-
-
-class BackOff:
-    """How long to wait before a command is started again."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._until = 0.0
-        self._said = ""
-
-    def failed(self, ran: float, said: str) -> None:
-        """A process has ended by itself, after so many seconds."""
-        self._failures = 1 if ran > GOOD_RUN_SECONDS else self._failures + 1
-        self._said = said
-        seconds = min(MAX_BACK_OFF_SECONDS, BACK_OFF_SECONDS * 2.0 ** (self._failures - 1)) if self._failures > 1 else 0
-        self._until = time.monotonic() + seconds
-
-    async def wait(self) -> None:
-        """Until it may be started.
-
-        Raises:
-            Refusal: that is too long for somebody who waits.
-        """
-        seconds = self._until - time.monotonic()
-        if seconds > PATIENCE_SECONDS:
-            raise Refusal(503, f"{self._said} It is started again in {math.ceil(seconds)} seconds: try again then.")
-        await asyncio.sleep(max(0.0, seconds))
 
 
 class Connection:
@@ -180,7 +78,7 @@ class Connection:
     @property
     def is_idle(self) -> bool:
         """Whether nobody waits for anything of it."""
-        return all(exchange.closed for exchange in self.exchanges.values())
+        return not self._starting.locked() and all(exchange.closed for exchange in self.exchanges.values())
 
     async def ask(self, exchange: Exchange) -> None:
         """Send a request; its answer comes to the exchange.
@@ -210,20 +108,24 @@ class Connection:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
 
-    async def cancel(self, exchange: Exchange, told: Members | None = None) -> None:
-        """Tell the command that the answer is not wanted any more, as the client has told it if it has."""
+    def cancel(self, exchange: Exchange, told: Members | None = None) -> None:
+        """Tell the command that the answer is not wanted any more, as the client has told it if it has.
+
+        Nobody waits for that, since a command that does not read would have them wait for ever.
+        """
         if self.exchanges.pop(exchange.number, None) is not None:
             sent = told or notification("notifications/cancelled", {"requestId": 0})
-            await self.tell(changed(sent, CANCELLED, raw(exchange.number)))
+            self._later(self.tell(changed(sent, CANCELLED, raw(exchange.number))))
 
     async def close(self) -> None:
-        """End the process and everything under way, for good."""
+        """End the process and everything under way, for good; none of it runs any more then."""
         self._closed = True
         process, self._process = self._process, None
         self._fail_all(f"The command {self._command.name} was stopped before it answered.")
         if process is not None:
             await process.stop()
-        await asyncio.gather(*self._under_way)
+        async with self._starting:  # whoever is at it finds it closed, and stops what was started
+            await asyncio.gather(*self._under_way)
 
     async def start(self) -> Process:
         """The process that runs, if need be a new one.
@@ -253,9 +155,9 @@ class Connection:
                 answer = await self._greeting(process, self.opening)
                 if self._process is not None:  # or its end is what was answered
                     self._client.greeted(answer)
-        except Refusal as refusal:
+        except (Refusal, asyncio.CancelledError) as failed:
             self._process = None
-            if refusal.status >= 500:
+            if isinstance(failed, Refusal) and failed.status >= 500:
                 self._back_off.failed(0.0, f"The command {self._command.name} does not open as it should.")
             raise
         finally:
@@ -266,11 +168,13 @@ class Connection:
     async def _greeting(self, process: Process, opening: Members) -> Members:
         """What a new process answers to the opening; it then may be asked anything."""
         exchange = Exchange({**opening, "id": raw(0)}, None)
-        await self._send(process, exchange)
         try:
+            await self._send(process, exchange)
             answer = await exchange.next(self._command.start_seconds)
         except TimeoutError:
             raise Refusal(504, f"The command {self._command.name} does not answer.", code=INTERNAL_ERROR) from None
+        finally:
+            self.exchanges.pop(exchange.number, None)  # which would be under way for ever
         said = read_all(answer or b"{}")[0]
         if method_of(opening) == "initialize" and "result" in said:
             await process.write(write(notification("notifications/initialized")))
@@ -360,7 +264,3 @@ class Connection:
         exchanges, self.exchanges = self.exchanges, {}
         for exchange in exchanges.values():
             exchange.put(write(error(exchange.id, INTERNAL_ERROR, sentence)), last=True)
-
-
-def _nothing() -> None:
-    """What is done where nobody wants to know."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from cachetools import LRUCache
 
 from tools.exchange import Refusal
+from tools.stdio.back_off import BackOff
 from tools.stdio.command import Command
-from tools.stdio.connection import BackOff, Connection, NoSession
+from tools.stdio.connection import Connection, NoSession
 from tools.stdio.sessions import Alone, Owner, Session, Together
 from tools.stdio.stateless import NotSpoken, Stateless, discovery
 
@@ -43,7 +44,7 @@ class Pool:
         self._sessions: dict[bytes, Session] = {}
         self._back_offs: LRUCache[Owner | None, BackOff] = LRUCache(MAX_OWNERS)
         self._unspoken: list[str] = []  # revisions of a command that turned out not to speak 2026-07-28
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[Line, asyncio.Task[None]] = {}  # whose processes may still run
 
     def session(self, session_id: bytes, owner: Owner) -> Session:
         """The session of this id, if it is the owner's.
@@ -56,13 +57,14 @@ class Pool:
             raise NoSession("Session not found: send initialize to open one.")
         return session
 
-    def open(self, owner: Owner) -> Alone:
+    async def open(self, owner: Owner) -> Alone:
         """A new session with a process of its own, which is not kept until `keep`.
 
         Raises:
             Refusal: there are too many.
         """
-        self._make_room(owner)
+        while self._is_full(owner):
+            await self._make_room(owner)
         alone = Alone(owner, self.command, self._back_off(owner))
         self._lines.append(Line(owner, alone.session.connection, alone))
         return alone
@@ -102,7 +104,11 @@ class Pool:
         while True:
             if self._unspoken:
                 raise NotSpoken(self._unspoken)
-            connection, client = self._stateless(whose)
+            found = self._standing(whose)
+            if found is None and self._is_full(whose):
+                await self._make_room(whose)
+                continue
+            connection, client = found or self._stand(whose)
             try:
                 await connection.start()
             except NotSpoken as refusal:
@@ -111,12 +117,14 @@ class Pool:
                 continue  # it was closed while this waited for it
             return connection, client
 
-    def _stateless(self, whose: Owner | None) -> tuple[Connection, Stateless]:
+    def _standing(self, whose: Owner | None) -> tuple[Connection, Stateless] | None:
         for line in self._lines:
             if isinstance(line.client, Stateless) and line.owner == whose:
                 return line.connection, line.client
-        self._make_room(whose)
-        client = Stateless(shared=self.command.shared)
+        return None
+
+    def _stand(self, whose: Owner | None) -> tuple[Connection, Stateless]:
+        client = Stateless(self.command)
         connection = Connection(self.command, client, self._back_off(whose), discovery())
         self._lines.append(Line(whose, connection, client))
         return connection, client
@@ -147,18 +155,37 @@ class Pool:
             if isinstance(line.client, Alone):
                 self._sessions.pop(line.client.session.id, None)
                 line.client.session.end()
-            task = asyncio.ensure_future(line.connection.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._closing[line] = asyncio.ensure_future(self._close(line))
+
+    async def _close(self, line: Line) -> None:
+        try:
+            await line.connection.close()
+        finally:
+            del self._closing[line]
 
     def _back_off(self, owner: Owner | None) -> BackOff:
         return self._back_offs.setdefault(owner, BackOff())
 
-    def _make_room(self, owner: Owner | None) -> None:
-        """Let a principal with as many processes as allowed lose the one that is idle for longest."""
-        own = [line for line in self._lines if line.owner == owner]
-        if len(own) < self.command.max_processes_each and len(self._lines) < self.command.max_processes:
+    def _is_full(self, owner: Owner | None) -> bool:
+        """Whether a principal may have no other process now; one that is about to end has its place until then."""
+        return self._has_all(owner) or len(self._lines) + len(self._closing) >= self.command.max_processes
+
+    def _has_all(self, owner: Owner | None) -> bool:
+        own = [line for line in (*self._lines, *self._closing) if line.owner == owner]
+        return len(own) >= self.command.max_processes_each
+
+    async def _make_room(self, owner: Owner | None) -> None:
+        """Wait until a process has ended, or let the principal lose the one that is idle for longest.
+
+        Raises:
+            Refusal: none is about to end, and the principal has none that is idle.
+        """
+        has_all = self._has_all(owner)
+        closing = [task for line, task in self._closing.items() if line.owner == owner or not has_all]
+        if closing:
+            await asyncio.wait(closing, return_when=asyncio.FIRST_COMPLETED)
             return
+        own = [line for line in self._lines if line.owner == owner]
         idle = sorted((line for line in own if line.is_idle), key=lambda line: line.connection.used)
         if idle:
             self._end(idle[:1])
@@ -184,4 +211,4 @@ class Pool:
         self._sessions.clear()
         self._end(list(self._lines))
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._closing)
+            await asyncio.gather(*self._closing.values())

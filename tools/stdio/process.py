@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -14,6 +15,7 @@ from tools.stdio.command import CannotStart, Command
 
 LINE_OF_LOG = 2000  # characters of its standard error that are logged of one line
 LAST_WORDS_SECONDS = 0.5  # that its output may still take to come through after its end
+OPEN_FILES = 1024  # that it may have, as from a shell: some programs close every one they might have, when they start
 REAP_SECONDS = 5  # that the system may take to say that a killed process has ended
 
 log = logging.getLogger("bearergate.stdio")
@@ -111,6 +113,7 @@ class Process(asyncio.SubprocessProtocol):
         """Called by the loop, as all that follows."""
         self._transport = cast("asyncio.SubprocessTransport", transport)
         self.pid = self._transport.get_pid()
+        limit_open_files(self.pid)
 
     def _connect(self) -> None:
         self._input = cast("asyncio.WriteTransport", self._transport.get_pipe_transport(0))
@@ -212,6 +215,16 @@ class Lines:
         if not self._dropping and line.strip():
             self._take(line, whole=True)
         self._dropping = False
+
+
+def limit_open_files(pid: int) -> None:
+    """Take back what the gate has of open files for itself; a process that needs as many may have them."""
+    if sys.platform == "linux":
+        import resource  # noqa: PLC0415 - not everywhere
+
+        with contextlib.suppress(OSError):  # it has ended, or is of another account
+            _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (min(OPEN_FILES, hard), hard))
 
 
 def printable(line: bytes) -> str:

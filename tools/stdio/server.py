@@ -16,14 +16,15 @@ from tools.exchange import INTERNAL_ERROR, PARSE_ERROR, Refusal, read
 from tools.revisions import BATCHING, HANDSHAKE, MAX_BODY, Revisions
 from tools.stdio.answer import Headers, answer, check_accept, events, watched
 from tools.stdio.command import Command
-from tools.stdio.connection import Exchange, NoSession, Stream
+from tools.stdio.connection import NoSession
 from tools.stdio.messages import Members, NotAMessage, method_of, write
 from tools.stdio.messages import read as read_message
 from tools.stdio.pool import Pool
 from tools.stdio.sessions import METHOD_NOT_FOUND, Owner, check_shared
-from tools.stdio.stateless import REVISION, checked
+from tools.stdio.stateless import check_stateless
+from tools.stdio.stream import Exchange, Stream
 
-CHECKS = "mcp.shared.inbound"  # the SDK's module that `checked` uses
+CHECKS = "mcp.shared.inbound"  # the SDK's module that `check_stateless` uses
 JSON, EVENT_STREAM = b"application/json", b"text/event-stream"
 STATUSES = {-32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400, -32022: 400, -32601: 404}  # 2026-07-28
 
@@ -97,7 +98,8 @@ class StdioServer:
         self, body: bytes, headers: Mapping[bytes, bytes], owner: Owner, receive: Receive, send: Send
     ) -> None:
         """A message of a revision with sessions."""
-        message = message_of(body)
+        message = object_of(body)
+        check_older(message)
         method = method_of(message)
         try:
             if method == "initialize" and "id" in message:
@@ -124,7 +126,7 @@ class StdioServer:
 
     async def _open(self, message: Members, owner: Owner, receive: Receive, send: Send) -> None:
         """Open a session with a process of its own, if the command will."""
-        alone = self._pool.open(owner)
+        alone = await self._pool.open(owner)
         said = Stream()
         opened = False
         headers: Headers = [(b"mcp-session-id", alone.session.id)]
@@ -163,51 +165,50 @@ class StdioServer:
         if CHECKS not in sys.modules:
             await asyncio.to_thread(importlib.import_module, CHECKS)  # half a second, in which others are served
         texts = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers.items()}
-        message = checked(message_body(body), texts, [REVISION])
+        message = object_of(body)
+        check_stateless(message, texts)
         if method_of(message) == "initialize":  # a command would take it for a mistake about its own connection
             raise named(Refusal(404, "This revision has no initialize.", code=METHOD_NOT_FOUND), message)
         if "id" not in message:
             await empty(202, send)  # this revision has no notifications that a client sends over HTTP
             return
         exchange = Exchange(message, owner)
-        try:
-            connection, client = await self._pool.stateless(owner)
-            if method_of(message) == "tools/call":
-                await client.check_parameters(connection, exchange, texts)
-            await connection.ask(exchange)
-        except Refusal as refusal:
-            raise named(refusal, message) from None
-        try:
-            async with watched(receive, exchange):
+        async with watched(receive, exchange):
+            try:
+                connection, client = await self._pool.stateless(owner)
+                if method_of(message) == "tools/call":
+                    await client.check_parameters(connection, exchange, texts)
+                if not exchange.closed:  # or the client has gone meanwhile
+                    await connection.ask(exchange)
+            except Refusal as refusal:
+                raise named(refusal, message) from None
+            try:
                 await answer(exchange, send, self._command.silence_seconds, statuses=STATUSES)
-        finally:
-            await connection.cancel(exchange)  # unless it was answered
+            finally:
+                connection.cancel(exchange)  # unless it was answered
 
 
-def message_body(body: bytes) -> bytes:
-    """A body that holds one JSON object.
+def object_of(body: bytes) -> Members:
+    """The members of a body that holds one JSON object.
 
     Raises:
         Refusal: it does not.
     """
     try:
-        read_message(body)
+        return read_message(body)
     except NotAMessage:
         raise Refusal(400, "The body is no message: send one JSON object in UTF-8.", code=PARSE_ERROR) from None
-    return body
 
 
-def message_of(body: bytes) -> Members:
-    """The message of a body of up to 2025-11-25.
+def check_older(message: Members) -> None:
+    """A message of up to 2025-11-25.
 
     Raises:
         Refusal: it is none.
     """
-    message = read_message(message_body(body))
     is_response = "id" in message and ("result" in message or "error" in message)
     if bytes(message.get("jsonrpc", b"")) != b'"2.0"' or (method_of(message) is None and not is_response):
         raise Refusal(400, "The body is no message of JSON-RPC 2.0.")
-    return message
 
 
 def named(refusal: Refusal, message: Members) -> Refusal:

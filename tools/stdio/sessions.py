@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from msgspec import Raw
 
 from tools.exchange import INTERNAL_ERROR, Refusal
+from tools.stdio.back_off import BackOff
 from tools.stdio.command import Command
-from tools.stdio.connection import REQUEST_CANCELLED, BackOff, Connection, Exchange, Stream
+from tools.stdio.connection import Connection
 from tools.stdio.messages import (
     CANCELLED,
     Members,
@@ -29,9 +30,11 @@ from tools.stdio.messages import (
     result,
     write,
 )
+from tools.stdio.stream import Exchange, Stream
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 METHOD_NOT_FOUND = -32601
+REQUEST_CANCELLED = -32800  # as the SDK answers a request of up to 2025-11-25 that was cancelled
 UNHEARD = 100  # messages kept for a client that has no stream open,
 UNHEARD_BYTES = 1024 * 1024  # and what they may hold
 # What a process that several principals share cannot keep apart.
@@ -99,7 +102,7 @@ class Session:
             for exchange in self._exchanges():
                 if named is not None and bytes(exchange.id) == bytes(named):
                     exchange.put(write(error(exchange.id, REQUEST_CANCELLED, "Request cancelled")), last=True)
-                    await self.connection.cancel(exchange, message)
+                    self.connection.cancel(exchange, message)
         else:
             await self.connection.tell(message)
 

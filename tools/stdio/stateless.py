@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Raw
 
-from tools.exchange import PARSE_ERROR, Refusal
-from tools.stdio.connection import Connection, Exchange
-from tools.stdio.messages import LOG_LEVEL, Members, error, found, members_of, method_of, raw, read, request
+from tools.exchange import INTERNAL_ERROR, PARSE_ERROR, Refusal
+from tools.stdio.command import Command
+from tools.stdio.connection import Connection
+from tools.stdio.messages import LOG_LEVEL, Members, error, found, members_of, method_of, raw, request
 from tools.stdio.sessions import METHOD_NOT_FOUND, our_introduction
+from tools.stdio.stream import Exchange
 
 if TYPE_CHECKING:
     from mcp.shared.inbound import InboundLadderRejection
@@ -56,11 +58,11 @@ _page = msgspec.json.Decoder(_Listed).decode
 class NotSpoken(Refusal):
     """The command does not speak 2026-07-28 but others (MCP 2026-07-28, Protocol Version Negotiation)."""
 
-    def __init__(self, supported: list[str], request_id: int | str | None = None) -> None:
+    def __init__(self, supported: list[str]) -> None:
         spoken = ", ".join(supported) or "none that it names"
         data = {"supported": supported, "requested": REVISION}
         sentence = f"This server does not speak {REVISION}; it speaks {spoken}."
-        super().__init__(400, sentence, code=UNSUPPORTED_VERSION, request_id=request_id, data=data)
+        super().__init__(400, sentence, code=UNSUPPORTED_VERSION, data=data)
         self.supported = supported
 
 
@@ -69,10 +71,10 @@ class Stateless:
 
     is_idle = True  # nobody waits for anything but an answer
 
-    def __init__(self, *, shared: bool) -> None:
-        self._shared = shared
+    def __init__(self, command: Command) -> None:
+        self._command = command
         self._schemas: Schemas = {}
-        self._listed = -SCHEMA_SECONDS
+        self._listed = self._failed = -SCHEMA_SECONDS
         self._listing = asyncio.Lock()
 
     def greeted(self, answer: Members) -> None:
@@ -94,14 +96,15 @@ class Stateless:
             for each in connection.exchanges.values()
             if not each.closed and found(each.asked, *LOG_LEVEL) is not None
         ]
-        if method_of(message) == "notifications/message" and wanting and (len(wanting) == 1 or not self._shared):
+        is_one = len(wanting) == 1 or not self._command.shared
+        if method_of(message) == "notifications/message" and wanting and is_one:
             connection.deliver(wanting[-1], message)
 
     async def check_parameters(self, connection: Connection, exchange: Exchange, headers: Mapping[str, str]) -> None:
         """The headers that repeat arguments of a tool say what the arguments say (MCP 2026-07-28, Custom Headers).
 
         Raises:
-            Refusal: they do not.
+            Refusal: they do not, or the command does not say which those are.
         """
         from mcp.shared.inbound import validate_mcp_param_headers  # noqa: PLC0415 - see the module
 
@@ -115,11 +118,25 @@ class Stateless:
             refuse(validate_mcp_param_headers(schema, given if isinstance(given, dict) else {}, headers), exchange.id)
 
     async def _schema(self, connection: Connection, exchange: Exchange, name: object) -> Any:
+        began = time.monotonic()
         async with self._listing:
+            if self._failed > began:  # while this one waited, and would again
+                raise self._unlisted()
             if time.monotonic() - self._listed > SCHEMA_SECONDS:
-                self._schemas = await listed(connection, members_of(found(exchange.asked, "params")).get("_meta"))
-                self._listed = time.monotonic()
+                await self._list(connection, members_of(found(exchange.asked, "params")).get("_meta"))
         return self._schemas.get(name) if isinstance(name, str) else None
+
+    async def _list(self, connection: Connection, envelope: Any) -> None:
+        try:
+            async with asyncio.timeout(self._command.start_seconds):
+                self._schemas = await listed(connection, envelope)
+        except TimeoutError:
+            self._failed = time.monotonic()
+            raise self._unlisted() from None
+        self._listed = time.monotonic()
+
+    def _unlisted(self) -> Refusal:
+        return Refusal(504, f"The command {self._command.name} does not answer tools/list.", code=INTERNAL_ERROR)
 
 
 async def listed(connection: Connection, envelope: Any) -> Schemas:
@@ -128,9 +145,8 @@ async def listed(connection: Connection, envelope: Any) -> Schemas:
     params: dict[str, Any] = {"_meta": envelope}
     for _ in range(MAX_PAGES):
         exchange = Exchange({**request("tools/list", params), "id": raw(0)}, None)
-        await connection.ask(exchange)
         try:
-            page = _page(await exchange.next() or b"{}").result
+            page = _page(await last_of(connection, exchange)).result
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             break
         schemas |= {tool.name: tool.schema for tool in page.tools}
@@ -140,22 +156,33 @@ async def listed(connection: Connection, envelope: Any) -> Schemas:
     return schemas
 
 
+async def last_of(connection: Connection, exchange: Exchange) -> bytes:
+    """What a command answers in the end; it may tell of its progress, or log, before."""
+    said = b"{}"
+    try:
+        await connection.ask(exchange)
+        while (line := await exchange.next()) is not None:
+            said = line
+    finally:
+        connection.cancel(exchange)  # unless it was answered
+    return said
+
+
 def discovery() -> Members:
     """What a process is asked first, so that it speaks this revision or says that it does not."""
     return {**request("server/discover", {"_meta": ENVELOPE}), "id": raw(0)}
 
 
-def checked(body: bytes, headers: Mapping[str, str], supported: list[str]) -> Members:
-    """The message of a body, which says what its headers say (MCP 2026-07-28, Server Validation).
+def check_stateless(message: Members, headers: Mapping[str, str]) -> None:
+    """A message of this revision says what its headers say (MCP 2026-07-28, Server Validation).
 
     Raises:
         Refusal: it does not, or is no message of this revision.
     """
     from mcp.shared.inbound import InboundLadderRejection, classify_inbound_request  # noqa: PLC0415 - see the module
 
-    message = read(body)
     try:
-        decoded = json.loads(body)
+        decoded = {name: json.loads(bytes(value)) for name, value in message.items()}
     except (ValueError, RecursionError):  # numbers of thousands of digits, and nesting that others can still read
         raise Refusal(400, "The body is beyond what can be read.", code=PARSE_ERROR) from None
     if not isinstance(decoded.get("method"), str) or decoded.get("jsonrpc") != "2.0":
@@ -163,9 +190,8 @@ def checked(body: bytes, headers: Mapping[str, str], supported: list[str]) -> Me
     if "id" in decoded:
         if not isinstance(decoded["id"], str | int) or isinstance(decoded["id"], bool):
             raise Refusal(400, "The id of a request is a string or a whole number.")
-        verdict = classify_inbound_request(decoded, headers=headers, supported_modern_versions=supported)
+        verdict = classify_inbound_request(decoded, headers=headers, supported_modern_versions=[REVISION])
         refuse(verdict if isinstance(verdict, InboundLadderRejection) else None, message["id"])
-    return message
 
 
 def refuse(rejection: InboundLadderRejection | None, request_id: Any) -> None:

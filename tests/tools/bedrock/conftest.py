@@ -11,6 +11,7 @@ from boto3.session import Session
 from mcp import Client
 from mcp.server.auth.middleware.auth_context import auth_context_var
 from mcp.server.mcpserver import MCPServer
+from mcp.types import CallToolResult, TextContent
 from moto.server import ThreadedMotoServer
 
 from gateway.principal import Principal
@@ -37,6 +38,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def texts(result: CallToolResult) -> list[str]:
+    """What a tool answered, content by content."""
+    return [content.text for content in result.content if isinstance(content, TextContent)]
 
 
 @pytest.fixture

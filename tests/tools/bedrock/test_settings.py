@@ -74,6 +74,32 @@ def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         load({"BEARERGATE_BEDROCK_SETTINGS": "nowhere.yaml"}, tmp_path)
 
 
+def test_role_that_the_environment_names_adds_its_account(tmp_path: Path) -> None:
+    named = {"BEARERGATE_BEDROCK_ROLE": ROLE, "BEARERGATE_BEDROCK_EXTERNAL_ID": "an-id"}
+    added = Account("444455556666", ("*",), ROLE, "an-id")
+    assert load(named, tmp_path).accounts == (added,)
+    (tmp_path / "bedrock.yaml").write_text(OWN)
+    assert load(named, tmp_path).accounts == (Account("111122223333", ("platform",)), added)
+    assert load({"BEARERGATE_BEDROCK_ROLE": ""}, tmp_path).accounts == (Account("111122223333", ("platform",)),)
+
+
+@pytest.mark.parametrize(
+    ("role", "external_id", "said"),
+    [
+        pytest.param("reader", "an-id", "must be arn:aws:iam::ACCOUNT:role/NAME", id="no role"),
+        pytest.param(ROLE, "", "with BEARERGATE_BEDROCK_EXTERNAL_ID beside it", id="no external id"),
+        pytest.param(ROLE, "an-id", "account 444455556666 is there twice; leave one", id="named in the file too"),
+    ],
+)
+def test_role_of_the_environment_that_cannot_be_meant_is_refused(
+    tmp_path: Path, role: str, external_id: str, said: str
+) -> None:
+    (tmp_path / "bedrock.yaml").write_text(OTHER)
+    with pytest.raises(SettingsError, match="BEARERGATE_BEDROCK_ROLE: ") as refused:
+        load({"BEARERGATE_BEDROCK_ROLE": role, "BEARERGATE_BEDROCK_EXTERNAL_ID": external_id}, tmp_path)
+    assert said in str(refused.value)
+
+
 def test_switch_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="must be 1 or 0, not 'maybe'"):
         load({"BEARERGATE_BEDROCK_SAMPLE": "maybe"}, tmp_path)

@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcp import Client
-from mcp.types import CallToolResult, TextContent
 
 from tests.tools.bedrock.cloud import LOG_GROUP, Answer, Cloud, Refusal
-from tests.tools.bedrock.conftest import Ask, Call, Clock
+from tests.tools.bedrock.conftest import Ask, Call, Clock, texts
 from tests.tools.bedrock.records import DAY, NOW, Log, log_of
 from tests.tools.bedrock.test_refusals import refused
 from tests.tools.front import principal
@@ -83,10 +82,6 @@ async def spend(client: Client, **arguments: Any) -> dict[str, Any]:
     assert not result.is_error, result.content
     assert isinstance(result.structured_content, dict)
     return result.structured_content
-
-
-def texts(result: CallToolResult) -> list[str]:
-    return [content.text for content in result.content if isinstance(content, TextContent)]
 
 
 async def test_bill_by_day_and_model_adds_up_and_says_what_it_cost(cloud: Cloud, tools: Ask) -> None:

@@ -13,10 +13,9 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from mcp import Client
-from mcp.types import CallToolResult, TextContent
 
 from tests.tools.bedrock.cloud import LOG_GROUP, Cloud
-from tests.tools.bedrock.conftest import Ask, Call, Clock
+from tests.tools.bedrock.conftest import Ask, Call, Clock, texts
 from tests.tools.bedrock.records import DAY, MODELS, NOW, PROFILE, Expected, Log, log_of
 from tools.bedrock.insights import Limits
 
@@ -39,10 +38,6 @@ async def report(client: Client, **arguments: Any) -> dict[str, Any]:
     assert not result.is_error, result.content
     assert isinstance(result.structured_content, dict)
     return result.structured_content
-
-
-def texts(result: CallToolResult) -> list[str]:
-    return [content.text for content in result.content if isinstance(content, TextContent)]
 
 
 def figures(entry: dict[str, Any]) -> dict[str, int]:
