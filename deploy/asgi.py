@@ -26,8 +26,8 @@ def serve(settings: Settings) -> None:
 
     Raises:
         PluginError: a tool plugin that the settings name cannot be used.
-        CannotListenError: the address is taken or not this machine's.
-        CannotWriteError: the audit log cannot be opened.
+        CannotListen: the address is taken or not this machine's.
+        CannotWrite: the audit log cannot be opened.
     """
     log_to_stderr(as_json=True)
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line: 30 ms, 6 MiB with rich

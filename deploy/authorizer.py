@@ -18,15 +18,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from deploy.aws_lambda import log_as_json, without_stage
+from deploy.aws_lambda import landed, let_copies_serve, log_as_json, seconds_left, without_stage
 from deploy.output import CannotWrite, audit_writer
+from deploy.stack_values import function_values
 from gateway.app import Gate, build
 from gateway.authenticate import authenticate
 from gateway.errors import DeniedByPolicy, ExpiredToken, InsufficientScope, KeysUnavailable, MissingToken, Refusal
 from gateway.paths import ByPath
 from gateway.principal import Principal
 from gateway.settings import Settings
-from gateway.sources import SettingsError, parse, values_of
+from gateway.sources import SettingsError, parse
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 MAX_CACHE = 3600  # seconds, as API Gateway has it
-SECRETS = ("facade", "seal_keys", "seal_keys_file")
+SECRETS = ("facade", "seal_keys", "seal_keys_file", "identity_key_file")
 BEHIND = ("upstream", "command")
 
 
@@ -66,6 +67,7 @@ class Authorizer:
     ) -> None:
         self._paths = frozenset(resource.path for resource in settings.resources)
         gate = build(settings, dict.fromkeys(self._paths, nothing), audit=audit, fetch=fetch, now=now)
+        let_copies_serve(gate)
         self._gates: ByPath[Gate] = ByPath(
             gate.state.gates, [resource.path for resource in settings.resources if resource.subpaths]
         )
@@ -73,14 +75,17 @@ class Authorizer:
         self._raises = raises
         self._loop = asyncio.new_event_loop()
 
-    def __call__(self, event: Event, _context: object) -> Event:
+    def __call__(self, event: Event, context: object) -> Event:
         """The answer in the form that the kind of API takes.
 
         Raises:
             Unauthorized: there is no token, or it is worth nothing here.
             KeysMissing: it cannot be verified now.
         """
-        return self._loop.run_until_complete(self.answer(event))
+        try:
+            return self._loop.run_until_complete(self.answer(event))
+        finally:
+            self._loop.run_until_complete(landed(seconds_left(context)))
 
     def close(self) -> None:
         """Stop what is under way before the process ends."""
@@ -186,7 +191,7 @@ def authorizer(environment: Mapping[str, str], file: str | None = None) -> Autho
         SettingsError: they cannot be used, with every problem.
         CannotWrite: the audit log cannot be opened.
     """
-    values, problems = values_of(file, environment)
+    values, problems = function_values(environment, file)
     seconds = cache_seconds(environment.get("AUTHORIZER_CACHE_SECONDS", "0"), problems)
     raises = environment.get("AUTHORIZER_RAISES", "on")
     if raises not in ("on", "off"):

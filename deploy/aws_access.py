@@ -8,14 +8,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-UNKNOWN = {"InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidAccessKeyId"}
-THROTTLED = {"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown"}
-DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"}
+from tools.aws_codes import DENIED, EXPIRED, NO_CREDENTIALS, STALE_LOGIN, THROTTLED, UNKNOWN_KEY
+
 ATTEMPTS = 8
 
 
-class AwsRefusedError(Exception):
+class AwsRefused(Exception):
     """AWS does not do what was asked; the text says why, and what to do next."""
 
 
@@ -30,10 +28,10 @@ class Aws:
         known = self._session.get_available_regions("cloudformation")
         self.region: str = self._session.region_name or ""
         if not self.region:
-            raise AwsRefusedError("No region is set: give --region, such as eu-central-1, or set AWS_REGION")
+            raise AwsRefused("No region is set: give --region, such as eu-central-1, or set AWS_REGION")
         if self.region not in known:
             near = [name for name in known if name[:4] == self.region[:4]] or known[:6]
-            raise AwsRefusedError(f"--region {self.region} is no region of AWS; {', '.join(near)} are some there are")
+            raise AwsRefused(f"--region {self.region} is no region of AWS; {', '.join(near)} are some there are")
 
     def client(self, service: str) -> Any:
         """A client of a service."""
@@ -51,26 +49,26 @@ class Aws:
 
 @contextlib.contextmanager
 def refused() -> Iterator[None]:
-    """Turns what the SDK raises into `AwsRefusedError`."""
+    """Turns what the SDK raises into `AwsRefused`."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         yield
     except ClientError as error:
         said = error.response["Error"]
-        raise AwsRefusedError(sentence(said.get("Code", ""), said.get("Message", ""), error.operation_name)) from None
+        raise AwsRefused(sentence(said.get("Code", ""), said.get("Message", ""), error.operation_name)) from None
     except BotoCoreError as error:
-        raise AwsRefusedError(local_sentence(error)) from None
+        raise AwsRefused(local_sentence(error)) from None
 
 
 def sentence(code: str, message: str, operation: str) -> str:
     """What an answer of AWS means for who ran the command."""
     if code in EXPIRED:
         return "The AWS credentials have expired: log in again (aws sso login), or set new ones"
-    if code in UNKNOWN:
+    if code in UNKNOWN_KEY:
         return "AWS does not know these credentials: check AWS_PROFILE, or the access key and its secret"
     if code in THROTTLED:
-        return f"AWS asks to slow down ({operation}): try again in a minute; nothing is half done"
+        return f"AWS asks to slow down ({operation}): try again in a minute"
     if code in DENIED:
         action = re.search(r"perform: ([\w-]+:\w+)", message)
         return f"The credentials may not do {action[1] if action else operation}: ask for that permission"
@@ -82,10 +80,10 @@ def sentence(code: str, message: str, operation: str) -> str:
 def local_sentence(error: Exception) -> str:
     """What the SDK could not even ask."""
     name = type(error).__name__
-    if name in ("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"):
-        return "No AWS credentials are set: log in (aws sso login), or set AWS_PROFILE"
     if name == "ProfileNotFound":
         return f"{error}: correct --profile, or AWS_PROFILE"
-    if name in ("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"):
-        return "The AWS login has expired: aws sso login"
+    if name in NO_CREDENTIALS:
+        return "No AWS credentials are set: log in (aws sso login), or set AWS_PROFILE"
+    if name in STALE_LOGIN:
+        return "The AWS credentials cannot be renewed: log in again (aws login, or aws sso login)"
     return f"AWS cannot be reached ({name}): check the network and the region"

@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from deploy.aws_options import deploy_options, name_option
+from deploy.ending import Add, leave, missing
 
 if TYPE_CHECKING:
     from deploy.stack import Stack
-
-Add = Callable[[Callable[[Namespace], None]], ArgumentParser]
 
 
 def add(command: Add) -> None:
@@ -56,23 +55,22 @@ def status(said: Namespace) -> None:
 
 
 def logs(said: Namespace) -> None:
-    """Show what the function on AWS wrote"""
+    """Show what the function on AWS wrote, and its authorizer"""
     with ended():
-        from deploy.aws_access import Aws, refused
+        from deploy.aws_access import Aws
+        from deploy.log_events import LogEvents
 
         stack = stack_of(said)
         existing(stack)
-        group = stack.outputs().get("LogGroupName", "")
-        if not group:
+        outputs = stack.outputs()
+        groups = [outputs[name] for name in ("LogGroupName", "AuthorizerLogGroupName") if name in outputs]
+        if not groups:
             leave(f"The stack {stack.name} has no log: its deployment did not succeed; see bearergate status")
-        client = Aws(said.region, said.profile).client("logs")
         since = int((time.time() - 60 * said.minutes) * 1000)
+        events = LogEvents(Aws(said.region, said.profile).client("logs"), groups, since)
         while True:
-            with refused():
-                for page in client.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=since):
-                    for event in page["events"]:
-                        print(event["message"].rstrip("\n"))
-                        since = max(since, event["timestamp"] + 1)
+            for message in events.fresh():
+                print(message, flush=True)
             if not said.follow:
                 return
             time.sleep(2)
@@ -81,7 +79,7 @@ def logs(said: Namespace) -> None:
 def destroy(said: Namespace) -> None:
     """Remove what was deployed to AWS; user pools stay unless told otherwise"""
     with ended():
-        from deploy.aws_access import Aws
+        from deploy.aws_access import Aws, AwsRefused
         from deploy.removal import kept_in_words, remove_pool
 
         stack = stack_of(said)
@@ -96,7 +94,11 @@ def destroy(said: Namespace) -> None:
         for event in stack.delete():
             print(f"  {event.status.lower():20} {event.resource} {event.reason}".rstrip())
         if pool and said.delete_user_pools:
-            remove_pool(Aws(said.region, said.profile).client("cognito-idp"), pool)
+            try:
+                remove_pool(Aws(said.region, said.profile).client("cognito-idp"), pool)
+            except AwsRefused as error:
+                stays = f"the user pool {pool} is still there: delete it in the console"
+                leave(f"{error}\n{stack.name} is removed, and {stays}")
             print(f"The user pool {pool} is deleted.")
         print(f"{stack.name} is removed.")
 
@@ -111,11 +113,11 @@ def minutes(text: str) -> int:
 def stack_of(said: Namespace) -> Stack:
     """The stack that options name; credentials are judged first."""
     from deploy.aws_access import Aws
-    from deploy.aws_options import BadOptionError, name_problems
+    from deploy.aws_options import BadOption, name_problems
     from deploy.stack import Stack
 
     if problems := list(name_problems(said.function_name)):
-        raise BadOptionError(problems[0])
+        raise BadOption(problems[0])
     aws = Aws(said.region, said.profile)
     aws.account()
     return Stack(aws.client("cloudformation"), said.function_name)
@@ -145,24 +147,16 @@ def agreed(said: Namespace) -> Callable[[str], bool]:
 @contextlib.contextmanager
 def ended() -> Iterator[None]:
     """Ends the command with one sentence where the cause is no fault of ours."""
-    from deploy.aws_access import AwsRefusedError
-    from deploy.aws_options import BadOptionError
-    from deploy.cli import missing
-    from deploy.package import CannotPackageError
+    from deploy.aws_access import AwsRefused
+    from deploy.aws_options import BadOption
+    from deploy.package import CannotPackage
     from gateway.sources import SettingsError
 
     try:
         yield
-    except (AwsRefusedError, BadOptionError, CannotPackageError, SettingsError) as error:
+    except (AwsRefused, BadOption, CannotPackage, SettingsError) as error:
         leave(str(error))
     except ImportError as error:
         missing(error, "lambda")
     except KeyboardInterrupt:
         leave("Stopped; what AWS has begun goes on: see bearergate status")
-
-
-def leave(text: str) -> NoReturn:
-    """Say why on standard error and end with status 1."""
-    from deploy.cli import leave as say_and_leave
-
-    say_and_leave(text)

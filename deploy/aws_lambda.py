@@ -22,15 +22,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deploy.assembly import assemble
 from deploy.aws_secrets import SecretUnavailable, secret_files
-from deploy.output import JsonLines, audit_writer
+from deploy.output import CannotWrite, JsonLines, audit_writer
+from deploy.stack_values import function_values
 from gateway.app import drain, flush
 from gateway.keys import FETCHING
 from gateway.settings import Settings
-from gateway.sources import SettingsError, parse, values_of
+from gateway.sources import SettingsError, parse
 from tools.registry import PluginError
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+    from gateway.app import Gate
 
 log = logging.getLogger("bearergate")
 
@@ -38,6 +41,7 @@ Event = dict[str, Any]
 MARGIN = 0.5  # seconds before the deadline in which an answer is brought to an end
 GRACE = 0.25  # seconds of them for streams that only wait to end by themselves
 LANDING = 6.0  # seconds; a fetch gives up sooner
+ALONE = 30.0  # seconds from the start in which packaged keys serve before their issuer is asked
 MAX_ANSWER = 6 * 1024 * 1024  # bytes of an answer as JSON, all of which Lambda carries at once
 ENVELOPE = 64 * 1024  # of them for all but the body
 JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -52,7 +56,7 @@ class Instance:
 
     def __init__(self, gate: Starlette, paths: frozenset[str]) -> None:
         self._gate = gate
-        self.app = WithoutStage(gate, paths)
+        self.app = Uncompressed(WithoutStage(gate, paths))
         self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)  # the one Mangum runs requests in
         self._mangum = Mangum(Whole(self.app, self.drain), lifespan="off")
@@ -68,7 +72,7 @@ class Instance:
         try:
             return self._mangum(event, context)  # type: ignore[arg-type]  # Lambda's own context object
         finally:
-            self._loop.run_until_complete(self.landed())
+            self._loop.run_until_complete(landed(seconds_left(context)))
             self.flush()  # between two invocations nothing runs, so nothing may be left to be written
 
     def request(self, event: Event) -> tuple[Scope, bytes]:
@@ -84,12 +88,6 @@ class Instance:
     def run(self, work: Coroutine[Any, Any, str]) -> str:
         """The outcome of work on the loop of the gate."""
         return self._loop.run_until_complete(work)
-
-    async def landed(self) -> None:
-        """Wait for keys that are being fetched: while the instance is frozen, their time would run out."""
-        fetching = [task for task in asyncio.all_tasks(self._loop) if task.get_name() == FETCHING]
-        if fetching:
-            await asyncio.wait(fetching, timeout=LANDING)
 
     def flush(self) -> None:
         """Write what the audit log has gathered."""
@@ -144,6 +142,13 @@ class Whole:
             made = answer(502, "The answer is larger than the 6 MB that AWS Lambda carries: ask for less at a time.")
         for message in made:
             await send(message)
+
+
+async def landed(seconds: float | None) -> None:
+    """Wait for keys that are being fetched, if so long is left: their time would run out while nothing runs."""
+    fetching = [task for task in asyncio.all_tasks() if task.get_name() == FETCHING]
+    if fetching:
+        await asyncio.wait(fetching, timeout=LANDING if seconds is None else min(LANDING, max(0.0, seconds)))
 
 
 async def in_time(answering: Awaitable[None], seconds: float | None, drain: Callable[[], None]) -> asyncio.Future[None]:
@@ -211,6 +216,24 @@ class WithoutStage:
         await self.app({**scope, "path": without_stage(scope["path"], stage, self.paths)}, receive, send)
 
 
+class Uncompressed:
+    """Asks for answers as they are where they pass a REST API.
+
+    What is compressed is carried as base64, and a REST API hands that on as it is to clients that name no binary type
+    first.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on; without a word of it, any coding would do (RFC 9110 §12.5.3)."""
+        if "httpMethod" in scope["aws.event"]:  # payload 1.0
+            headers = [field for field in scope["headers"] if field[0] != b"accept-encoding"]
+            scope = {**scope, "headers": [*headers, (b"accept-encoding", b"identity")]}
+        await self.app(scope, receive, send)
+
+
 def without_stage(path: str, stage: str, paths: frozenset[str]) -> str:
     """The path that clients know; one of `paths` is never cut."""
     prefix = f"/{stage}"
@@ -226,12 +249,21 @@ def instance(environment: Mapping[str, str], file: str | None = None) -> Instanc
         SettingsError: the settings cannot be used, with every problem.
         SecretUnavailable: a secret that they name cannot be had.
         PluginError: a tool plugin cannot be used.
+        CannotWrite: the audit log cannot be opened.
     """
-    values, problems = values_of(file, environment)
+    values, problems = function_values(environment, file)
     with secret_files(values) as complete:
         settings = stateless(parse(complete, problems))
         gate = assemble(settings).gate(audit_writer(settings.audit_log))
+    let_copies_serve(gate)
     return Instance(gate, frozenset(resource.path for resource in settings.resources))
+
+
+def let_copies_serve(gate: Starlette) -> None:
+    """Let packaged keys serve the first answers, each of which would wait for the fetch that it causes."""
+    gates: Mapping[str, Gate] = gate.state.gates
+    for keys in {issuer.keys for one in gates.values() for issuer in one.verifier.issuers.values()}:
+        keys.put_off(ALONE)
 
 
 def stateless(settings: Settings) -> Settings:
@@ -255,7 +287,7 @@ def __getattr__(name: str) -> Instance:
     log_as_json()
     try:
         made = instance(os.environ)
-    except (SettingsError, SecretUnavailable, PluginError) as error:
+    except (SettingsError, SecretUnavailable, PluginError, CannotWrite) as error:
         sys.exit("\n".join(f"bearergate: {line}" for line in str(error).splitlines()))
     atexit.register(made.close)
     globals()["handler"] = made

@@ -22,7 +22,7 @@ NAME = r"[A-Za-z0-9_-]{1,64}"
 RETENTION = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
 
-class BadOptionError(Exception):
+class BadOption(Exception):
     """Options cannot be used; the text has a sentence for each of them."""
 
 
@@ -96,7 +96,7 @@ TEXTS = (
         "PublicUrl",
         "URL",
         "origin that clients are told, where a proxy of yours stands in front",
-        r"https://[^/\s?#]+",
+        r"https://[^/\s?#\"'\\]+",
         "give https:// and a host, without a path",
     ),
     Option(
@@ -128,7 +128,7 @@ TEXTS = (
         "UpstreamUrl",
         "URL",
         "an MCP server behind the gate, in place of its own tools",
-        r"https?://[^\s?#\"']+",
+        r"https?://[^\s?#\"'\\]+",
         "give an http:// or https:// URL without a query",
     ),
     Option(
@@ -168,6 +168,9 @@ CHOICES = (
     Option("--architecture", "Architecture", "arm64|x86_64", "processor of the function (arm64)"),
     Option("--runtime", "Runtime", "python3.12|python3.13|python3.14", "Python of a package (python3.13)"),
     Option("--front-door", "FrontDoor", "|".join(DOORS), "what clients reach (http-api)"),
+    Option(
+        "--authorizer-raises", "AuthorizerRaises", "on|off", "off: 403 in place of 401, if an HTTP API makes 500 (on)"
+    ),
     Option("--api-key", "ApiKey", "offered|required", "whether a REST API refuses calls without its key (offered)"),
     Option(
         "--native-registration",
@@ -226,10 +229,10 @@ def parameters(said: Namespace) -> dict[str, str]:
     """The parameters of the template that options state; an empty value takes back what was set.
 
     Raises:
-        BadOptionError: with every problem of an option by itself.
+        BadOption: with every problem of an option by itself.
     """
     if problems := list(problems_of(said)):
-        raise BadOptionError("\n".join(problems))
+        raise BadOption("\n".join(problems))
     made: dict[str, str | None] = {"FunctionName": said.function_name}
     made |= {option.parameter: getattr(said, option.attribute) for option in (*TEXTS, *CHOICES, *NUMBERS)}
     if said.api_gateway:
@@ -280,6 +283,9 @@ def problems_of(said: Namespace) -> Iterator[str]:
     for flag, named in (("--cognito-user-pool-id", said.cognito_user_pool_id), ("--kept-pool", said.kept_pool)):
         if named and not re.fullmatch(POOL, named):
             yield f"{flag} {named}: {A_POOL}"
+    for client in separated(said.cognito_client_ids or []):
+        if not re.fullmatch(r"[\w+]{1,128}", client, re.ASCII):
+            yield f"--cognito-client-ids {client}: the id of an app client has letters and digits alone"
     for arn in separated(said.secret_arns or []):
         if not re.fullmatch(r"arn:aws[a-z-]*:(secretsmanager|ssm):[a-z0-9-]+:\d{12}:(secret:|parameter/)\S+", arn):
             yield f"--secret-arns {arn}: give ARNs of Secrets Manager or of the Parameter Store"
@@ -288,8 +294,8 @@ def problems_of(said: Namespace) -> Iterator[str]:
 
 def name_problems(name: str) -> Iterator[str]:
     """What is wrong with the name of a function, which is that of its stack too."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,39}", name):
-        yield f"--function-name {name}: give up to 40 letters, digits and hyphens, a letter first"
+    if not re.fullmatch(NAME, name):
+        yield f"--function-name {name}: {LETTERS}"
 
 
 def number_problems(number: Number, value: str | None) -> Iterator[str]:

@@ -17,8 +17,9 @@ import time
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from deploy.aws_lambda import JSON, MARGIN, Instance, in_time, instance, log_as_json
+from deploy.aws_lambda import JSON, MARGIN, Instance, in_time, instance, landed, log_as_json
 from deploy.aws_secrets import SecretUnavailable
+from deploy.output import CannotWrite
 from gateway.sources import SettingsError
 from tools.registry import PluginError
 
@@ -31,6 +32,7 @@ BASE = "/2018-06-01/runtime"
 CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 MAX_PRELUDE = 16 * 1024 - 8  # bytes: the delimiter must come within the first 16 KiB
 DELIMITER = bytes(8)
+LAST = 0.1  # seconds before the deadline in which nobody is waited for any more
 
 log = logging.getLogger("bearergate")
 
@@ -82,12 +84,11 @@ class Answer:
             await self.end()
 
     async def end(self, trailers: Mapping[str, str] | None = None) -> None:
-        """Say that the answer is complete, or by trailers what has broken it off."""
-        if self.complete:
-            return
-        self.complete = True
-        lines = "".join(f"{name}: {value}\r\n" for name, value in (trailers or {}).items())
-        await self._raw(f"0\r\n{lines}\r\n".encode())
+        """Say that the answer is complete, or by trailers what has broken it off; ends when it is taken."""
+        if not self.complete:
+            self.complete = True
+            lines = "".join(f"{name}: {value}\r\n" for name, value in (trailers or {}).items())
+            await self._raw(f"0\r\n{lines}\r\n".encode())
         await asyncio.wait([self._over])
 
     async def fail(self, status: int, kind: str, sentence: str) -> None:
@@ -101,9 +102,9 @@ class Answer:
         await self.send({"type": "http.response.body", "body": json.dumps({"message": sentence}).encode()})
 
     async def close(self) -> None:
-        """Give up the connection."""
+        """Give up the connection, and what nobody has taken of the answer."""
         self._over.cancel()
-        self._writer.close()
+        self._writer.transport.abort()
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
@@ -148,14 +149,24 @@ async def answer_one(made: Instance, api: str, invocation: Invocation) -> None:
     writer.write(response_head(api, invocation.id))
     answer = Answer(reader, writer, body)
     try:
-        await run(made, scope, answer, invocation.deadline - MARGIN - time.time())
+        await run(made, scope, answer, invocation.deadline)
     finally:
         await answer.close()
 
 
-async def run(made: Instance, scope: Scope, answer: Answer, seconds: float) -> None:
-    """Let the app answer for so long, and bring its answer to an end."""
-    running = await in_time(made.app(scope, answer.receive, answer.send), max(0.0, seconds), made.drain)
+async def run(made: Instance, scope: Scope, answer: Answer, deadline: float) -> None:
+    """Let the app answer, and bring its answer to an end in time, taken or not."""
+    seconds = max(0.0, deadline - MARGIN - time.time())
+    running = await in_time(made.app(scope, answer.receive, answer.send), seconds, made.drain)
+    try:
+        async with asyncio.timeout(max(0.0, deadline - LAST - time.time())):
+            await bring_to_an_end(running, answer)
+    except TimeoutError:
+        log.error("an answer was not taken before the function's time was over")  # noqa: TRY400 - a reader's doing
+
+
+async def bring_to_an_end(running: asyncio.Future[None], answer: Answer) -> None:
+    """Say what the app has left unsaid."""
     if running.cancelled():
         await answer.fail(504, "Function.Timeout", "The function's time was over before the answer was complete.")
     elif (error := running.exception()) is not None:
@@ -220,7 +231,7 @@ async def serve(made: Instance, api: str) -> str:
         except OSError as error:
             log.error("an answer was not taken (%s)", type(error).__name__)  # noqa: TRY400 - a connection's end
         finally:
-            await made.landed()
+            await landed(invocation.deadline - MARGIN - time.time())
             made.flush()  # between two invocations nothing runs, so nothing may be left to be written
 
 
@@ -234,7 +245,7 @@ def main(environment: Mapping[str, str] = os.environ) -> str:
         )
     try:
         made = instance(environment, environment.get("BEARERGATE_FILE"))
-    except (SettingsError, SecretUnavailable, PluginError, RuntimeError) as error:
+    except (SettingsError, SecretUnavailable, PluginError, CannotWrite, RuntimeError) as error:
         sentences = "; ".join(str(error).splitlines())
         post(api, "/init/error", f"Runtime.{type(error).__name__}", f"bearergate: {sentences}")
         return f"bearergate: {sentences}"

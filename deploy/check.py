@@ -53,11 +53,13 @@ def issuer_lines(issuer: IssuerSettings) -> Iterator[str]:
 
 def facade_lines(settings: Settings, facade: FacadeSettings) -> Iterator[str]:
     """The facade: what to register at the issuer, and how clients may become known."""
+    from gateway.facade.front import CALLBACK
+
     ways = ["registration"] * facade.registration + ["metadata documents"] * facade.client_documents
     ways += [client.client_id for client in facade.clients]
     yield f"Facade {settings.public_url} before {settings.facade_issuer}"
     yield f"  client      {facade.client_id}, {'confidential' if has_secret(facade) else 'public'}"
-    yield f"  callback    {settings.public_url}/oauth/callback"
+    yield f"  callback    {settings.public_url}{CALLBACK}"
     yield f"  kind        {quirks_of(settings.facade_issuer, facade.kind).kind}"
     yield f"  clients     {', '.join(ways) or 'none: allow registration or metadata documents, or name some'}"
     yield f"  seal keys   {len(seal_keys(settings))}; the first seals"

@@ -7,16 +7,15 @@ import io
 import os
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from deploy.ending import Add, missing, reader_gone
 
 if TYPE_CHECKING:
     from client.output import Output
     from client.settings import Settings
-
-PARTS = {"mcp", "httpx2", "prompt_toolkit", "rich", "keyring", "filelock"}  # of the extra `client`
-Add = Callable[[Callable[[Namespace], None]], ArgumentParser]
 
 
 def add(command: Add) -> None:
@@ -61,11 +60,13 @@ def shell(said: Namespace) -> None:
 
         settings, output = chosen(said)
         if said.commands is not None:
-            leave(shells.piped(settings, output, shells.check_commands(said.commands)))
+            status = shells.piped(settings, output, shells.check_commands(said.commands))
         elif shells.at_terminal() and not said.json:
-            leave(asyncio.run(shells.interactive(settings, output)))
+            status = asyncio.run(shells.interactive(settings, output))
         else:
-            leave(shells.piped(settings, output))
+            status = shells.piped(settings, output)
+        if status:
+            raise SystemExit(status)
 
 
 def call(said: Namespace) -> None:
@@ -158,19 +159,6 @@ def ended() -> Iterator[None]:
     except KeyboardInterrupt:
         raise SystemExit(CANCELLED) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read has seen enough
-        raise SystemExit(0) from None
+        reader_gone()
     except ImportError as error:
-        if (error.name or "").partition(".")[0] not in PARTS:
-            raise  # a fault of ours, not a part left out
-        print(
-            f"bearergate: This command needs {error.name}, which is not installed: pip install 'bearergate[client]'",
-            file=sys.stderr,
-        )
-        raise SystemExit(1) from None
-
-
-def leave(status: int) -> None:
-    """End with a status, if it is not that of success."""
-    if status:
-        raise SystemExit(status)
+        missing(error, "client")

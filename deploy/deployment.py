@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 
 from deploy import image
 from deploy.aws_access import Aws, refused
-from deploy.aws_options import BadOptionError, settings_file
+from deploy.aws_options import BadOption, settings_file
 from deploy.change_set import in_words
-from deploy.function_settings import judge
+from deploy.function_settings import judge, public_url, resource_path, settings_in
+from deploy.intrinsics import TEMPLATE
 from deploy.key_snapshot import snapshots
 from deploy.package import Package, Runtime, program
 from deploy.packaged_files import Take, external_id, packaged_files
-from deploy.parameters import TEMPLATE, Parameters, place_problems, problems_of
+from deploy.parameters import Parameters, place_problems, problems_of
 from deploy.payload import Image, Payload, Zip
 from deploy.pools import Pools, pool_of
 from deploy.repository import Repository
 from deploy.stack import ChangeSet, Stack
 from deploy.summary import server_url, summary
 
-STAGED = ("FrontDoor", "Streaming", "Authorizer", "ApiKey", "ResourcePath", "PublicUrl", "DomainName")
+STAGED = (  # what the methods of a REST API, its authorizer and its Gateway Responses are made from
+    "ApiKey",
+    "Authorizer",
+    "AuthorizerCacheSeconds",
+    "AuthorizerName",
+    "DomainName",
+    "FrontDoor",
+    "KnownOrigin",
+    "PublicUrl",
+    "ResourcePath",
+    "Streaming",
+)
+URL = "function-url"
+ORIGINS = ("FrontDoor", "PublicUrl", "DomainName", "KnownOrigin")  # what the origin that clients know follows from
 
 
 class Deployment:
@@ -53,9 +68,9 @@ class Deployment:
         """Do it, printing on the way.
 
         Raises:
-            AwsRefusedError: AWS refuses; nothing was changed, or what was changed is rolled back.
-            BadOptionError: options do not go together, or not with what is deployed.
-            CannotPackageError: there is no package, or no image.
+            AwsRefused: AWS refuses; nothing was changed, or what was changed is rolled back.
+            BadOption: options do not go together, or not with what is deployed.
+            CannotPackage: there is no package, or no image.
             SettingsError: the function would not start with the settings.
         """
         account = self._aws.account()
@@ -63,7 +78,7 @@ class Deployment:
         self._parameters = Parameters(self._chosen, self._stack.parameters())
         self.judge(account)
         pools = Pools(self._aws, self._parameters, self.outputs())
-        pools.judge()
+        pools.judge(self._take)
         self._payload = self.payload(account)
         self.make()
         registration = pools.change()
@@ -88,44 +103,55 @@ class Deployment:
         problems = list(problems_of(parameters, has_settings=file is not None, has_image=of_image))
         problems += place_problems(parameters, account, self._aws.region)
         if problems:
-            raise BadOptionError("\n".join(problems))
-        if of_image and file is None and not parameters["CognitoUserPoolId"]:
-            return  # the settings are in the image, and nobody here knows them
-        named = judge(file, parameters)
-        if named and not parameters["DomainName"] and not parameters.states("PublicUrl"):
-            parameters["PublicUrl"] = named
-        self.keep_public_url()
+            raise BadOption("\n".join(problems))
+        self.judge_kind(of_image or bool(self._said.image))
+        settings = settings_in(file)
+        path = resource_path(settings, parameters)
+        if path != parameters["ResourcePath"]:
+            parameters["ResourcePath"] = path
+        if file is not None or not of_image or URL in (parameters["FrontDoor"], parameters.kept.get("FrontDoor")):
+            self.say_origin(public_url(settings))  # otherwise the settings are in an image, and nobody here knows them
+        known = self._stack.outputs().get("Origin", "") if parameters.stays(*ORIGINS) else ""
+        self._notes += judge(file, parameters, self._aws.region, origin=known, image=of_image)
 
-    def keep_public_url(self) -> None:
-        """A function URL that is known is what the function is told, for as long as it is the front door."""
-        parameters, origin = self._parameters, self._stack.outputs().get("Origin", "")
-        if parameters.states("PublicUrl"):
-            return
-        was, is_to_be = (door == "function-url" for door in (parameters.kept.get("FrontDoor"), parameters["FrontDoor"]))
-        if was and is_to_be and not parameters["PublicUrl"]:
-            parameters["PublicUrl"] = origin
-        elif was and not is_to_be and parameters["PublicUrl"] == origin:
-            parameters["PublicUrl"] = ""
+    def judge_kind(self, is_image: bool) -> None:
+        """End here if the function is a package and is to be an image, or the reverse: AWS cannot do that."""
+        kept = self._parameters.kept
+        if kept and bool(kept.get("ImageUri")) != is_image:
+            name = self._said.function_name
+            was, new = ("a package", "an image") if is_image else ("an image", "a package")
+            raise BadOption(
+                f"The function {name} is {was}, and AWS does not make {new} of it: remove it first with `bearergate "
+                f"destroy --function-name {name}`, which leaves user pools, or give this one another --function-name"
+            )
+
+    def say_origin(self, named: str) -> None:
+        """Say what clients are told where no option does: what the settings name, or a function URL that is known."""
+        parameters = self._parameters
+        if named and not parameters["PublicUrl"] and not parameters["DomainName"]:
+            self._notes.append(f"clients are told {named}, which is to lead to this front door")
+        elif not named and parameters["FrontDoor"] == URL and parameters.stays("FrontDoor"):
+            named = "" if parameters["PublicUrl"] else self._stack.outputs().get("Origin", "")
+        parameters["KnownOrigin"] = named
 
     def payload(self, account: str) -> Payload:
         """What the function is to run; not made yet."""
         parameters = self._parameters
         if self._said.image:
             image.check_docker()
-            name = self._said.function_name.lower()
+            name = re.sub("-+", "-", self._stack.name.lower()).strip("-")  # no repository has two hyphens in a row
             repository = Repository(self._aws.client("ecr"), account, self._aws.region, name)
             return Image(repository, parameters["Architecture"])
         if parameters["ImageUri"]:
             if parameters.states("ImageUri"):
                 parameters["KeysFile"] = ""  # who knows what is in it
             else:
-                kept = f"the function keeps the image {parameters['ImageUri']}"
-                self._notes.append(f"{kept}; --image builds another, --image-uri '' goes back to a package")
+                self._notes.append(f"the function keeps the image {parameters['ImageUri']}; --image builds another")
             return Payload()
         named = self._said.bucket or parameters["CodeBucket"]
         bucket = named or f"bearergate-packages-{account}-{self._aws.region}"
         runtime = Runtime(parameters["Architecture"], int(parameters["Runtime"].partition(".")[2]))
-        return Zip(self._aws, bucket, runtime, self._make)
+        return Zip(self._aws, account, bucket, runtime, self._make)
 
     def make(self) -> None:
         """Make what the function is to run, with the keys of issuers as they are now."""
@@ -135,6 +161,7 @@ class Deployment:
         packaged = packaged_files(self._said, self._parameters, self._aws.region, pool, self._take)
         self._payload.make(packaged)
         self._parameters["KeysFile"] = packaged.keys_file
+        self._parameters["BedrockRoleArns"] = ",".join(packaged.roles)
         for name, value in self._payload.parameters().items():
             self._parameters[name] = value
         self._notes += packaged.notes
@@ -154,7 +181,7 @@ class Deployment:
         """Show a change and ask; one that is not wanted is taken back."""
         print(f"In account {account}, {self._aws.region}, the stack {self._stack.name} would")
         print("\n".join([*(in_words(change_set) if change_set else ()), *steps]))
-        for note in (*self._notes, *notes(self._parameters)):
+        for note in (*self._notes, *self._payload.notes(), *notes(self._parameters)):
             print(f"Note: {note}")
         wanted = False
         try:
@@ -194,11 +221,11 @@ class Deployment:
 
     def tell_what_is_known_now(self) -> None:
         """A function URL, and a new pool's keys, are known only now; the function is told in a second change."""
-        url = self._parameters["FrontDoor"] == "function-url" and not self._parameters["PublicUrl"]
+        url = self._parameters["FrontDoor"] == URL and not self.origin()
         keys = self._parameters["UserPool"] == "new" and not self._parameters["KeysFile"]
         outputs = self._stack.outputs()
         if url:
-            self._parameters["PublicUrl"] = outputs["Origin"]
+            self._parameters["KnownOrigin"] = outputs["Origin"]
         if keys:
             self._notes.clear()
             self.make()
@@ -208,6 +235,10 @@ class Deployment:
         if second is not None:
             print("The function URL or the keys of the pool are known only now; telling the function:")
             self.bring(second)
+
+    def origin(self) -> str:
+        """What clients are told, if that does not depend on what AWS names the front door."""
+        return self._parameters["PublicUrl"] or self._parameters["KnownOrigin"]
 
     def api_key(self) -> str:
         """The value of the REST API's key; "" where there is none."""
@@ -227,18 +258,20 @@ def template(parameters: Mapping[str, str]) -> str:
     return text.replace("RestDeployment", f"RestDeployment{digest}")
 
 
-def notes(parameters: Mapping[str, str]) -> Iterator[str]:
+def notes(parameters: Parameters) -> Iterator[str]:
     """What whoever is asked should know."""
     url = parameters["PublicUrl"]
-    if parameters["FrontDoor"] == "rest-api" and not parameters["DomainName"] and not url:
+    if parameters["FrontDoor"] == "rest-api" and not (parameters["DomainName"] or url or parameters["KnownOrigin"]):
         yield (
             f"a REST API without --domain-name answers below /{parameters['StageName']}, where clients "
             "do not find its metadata; use http-api, or a domain name of yours"
         )
     if url:
         yield f"clients are told {url}, which is to lead to this front door"
-    elif parameters["FrontDoor"] == "function-url":
+    elif parameters["FrontDoor"] == URL and not parameters["KnownOrigin"]:
         yield "the function URL is known only when it is there; a second change then tells the function"
+    if parameters["UserPool"] == "existing" and parameters.states("CognitoDomain") and parameters["CognitoDomain"]:
+        yield f"--cognito-domain is not used: people log in at the domain that {parameters['CognitoUserPoolId']} has"
     if parameters["BedrockRoleArn"]:
         asked = external_id(parameters["FunctionName"])
         yield f"{parameters['BedrockRoleArn']} is to trust the function's role with sts:ExternalId {asked}"

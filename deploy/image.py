@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from deploy.package import CannotPackageError, wheel
+from deploy.package import CannotPackage, constraints, wheel
 from deploy.repository import Login
 
 DOCKERFILE = Path(__file__).with_name("Dockerfile")
@@ -34,11 +34,11 @@ def check_docker() -> None:
     """End here where there is no Docker, or none that runs.
 
     Raises:
-        CannotPackageError: with what to do.
+        CannotPackage: with what to do.
     """
     said = docker("version", "--format", "{{.Server.Version}}")
     if said.returncode:
-        raise CannotPackageError(
+        raise CannotPackage(
             f"--image needs Docker, and its daemon does not answer ({last_line(said.stderr)}): start it, or leave "
             "--image out and a package is made without it"
         )
@@ -46,12 +46,13 @@ def check_docker() -> None:
 
 @contextmanager
 def context(files: Mapping[str, bytes], architecture: str) -> Iterator[Context]:
-    """What an image is made from: this project's wheel, the settings and the Dockerfile."""
+    """What an image is made from: this project's wheel, the versions it is tested with, settings, the Dockerfile."""
     with TemporaryDirectory(prefix="bearergate-") as made:
         folder = Path(made)
         own = wheel(folder / "wheel")
         own.rename(folder / own.name)
         (folder / "wheel").rmdir()
+        (folder / "constraints.txt").write_bytes(constraints(folder / own.name))
         (folder / "Dockerfile").write_bytes(DOCKERFILE.read_bytes())
         for name, content in files.items():
             file = folder / "settings" / name
@@ -73,36 +74,36 @@ def build(made_from: Context, uri: str, architecture: str) -> None:
     """Make an image.
 
     Raises:
-        CannotPackageError: Docker cannot; with its last sentence.
+        CannotPackage: Docker cannot; with its last sentence.
     """
     platform = PLATFORMS[architecture]
     said = docker("build", "--platform", platform, "--tag", uri, str(made_from.folder))
     if not said.returncode:
         return
     if "exec format error" in said.stderr + said.stdout:
-        raise CannotPackageError(
+        raise CannotPackage(
             f"Docker cannot run {platform} on this machine: add --architecture of this machine, or install emulation "
             "(docker run --privileged --rm tonistiigi/binfmt --install all)"
         )
-    raise CannotPackageError(f"docker build failed: {last_line(said.stderr or said.stdout)}")
+    raise CannotPackage(f"docker build failed: {last_line(said.stderr or said.stdout)}")
 
 
 def push(uri: str, login: Login) -> None:
     """Bring an image to its registry, logged in for as long as that takes.
 
     Raises:
-        CannotPackageError: the registry does not take it.
+        CannotPackage: the registry does not take it.
     """
     host = uri.partition("/")[0]
     said = docker("login", "--username", login.user, "--password-stdin", host, typed=login.password)
     if said.returncode:
-        raise CannotPackageError(f"docker login to {host} failed: {last_line(said.stderr)}")
+        raise CannotPackage(f"docker login to {host} failed: {last_line(said.stderr)}")
     try:
         pushed = docker("push", "--quiet", uri)
     finally:
         docker("logout", host)
     if pushed.returncode:
-        raise CannotPackageError(refusal(uri, pushed.stderr))
+        raise CannotPackage(refusal(uri, pushed.stderr))
 
 
 def refusal(uri: str, said: str) -> str:
@@ -119,7 +120,7 @@ def docker(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]
     """What Docker says to a command.
 
     Raises:
-        CannotPackageError: there is no Docker.
+        CannotPackage: there is no Docker.
     """
     # Lambda takes no index of an image and its attestations, which a newer builder makes unless told otherwise.
     environment = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
@@ -133,7 +134,7 @@ def docker(*arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]
             env=environment,
         )
     except OSError:
-        raise CannotPackageError(
+        raise CannotPackage(
             "--image needs Docker, which is not there: install it, or leave --image out and a package is made without"
         ) from None
 

@@ -23,7 +23,7 @@ class Snapshots(NamedTuple):
     notes: list[str]
 
 
-def snapshots(issuers: Iterable[Mapping[str, Any]], private_hosts: Iterable[str] = ()) -> Snapshots:
+def snapshots(issuers: Iterable[Mapping[str, Any]], private_hosts: Iterable[str]) -> Snapshots:
     """The key sets of issuers, as settings describe them, that bring no copy of their own."""
     found = Snapshots({}, {}, [])
     asked = [issuer for issuer in issuers if not issuer.get("jwks_file")]
@@ -69,9 +69,3 @@ def in_order(document: bytes) -> bytes:
     """A key set whose bytes are the same for the same keys, however the issuer orders them."""
     keys = json.loads(document)["keys"]
     return json.dumps({"keys": sorted(keys, key=lambda key: json.dumps(key, sort_keys=True))}, sort_keys=True).encode()
-
-
-def of_pool(region: str, pool: str) -> str:
-    """The issuer that a user pool is, as the template names it."""
-    china = ".cn" if region.startswith("cn-") else ""
-    return f"https://cognito-idp.{region}.amazonaws.com{china}/{pool}"

@@ -21,21 +21,33 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from deploy.native_code import without_symbols
+
 MAX_ZIP = 20 * 1000 * 1000  # bytes
-PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
+PLATFORMS = {  # whose wheels Amazon Linux 2023 runs; some projects make none of the older kind any more
+    "arm64": ("manylinux2014_aarch64", "manylinux_2_28_aarch64"),
+    "x86_64": ("manylinux2014_x86_64", "manylinux_2_28_x86_64"),
+}
 EXTRAS = "lambda,tools"
+CONSTRAINTS = "deploy/constraints.txt"  # in the wheel: the versions that the project is tested with
 SETTINGS = "bearergate.yaml"
 TOLD_APART = (1980, 1, 1, 0, 0, 0)  # the time of every file: the earliest a zip can say
 SERVICES = {"bedrock", "ce", "logs", "s3", "secretsmanager", "ssm", "sts"}  # what the function asks AWS for
 UNUSED = ("uvloop", "uvicorn", "click", "bin", "client", "conformance")  # Lambda serves; client and judge stay here
-UNUSED_FILES = ("PIL/_avif*", "pillow.libs/libavif*", "**/*.pyi", "**/*.c", "**/*.h", "**/*.pyx", "**/*.pxd")
+UNUSED_FILES = (
+    *("PIL/_avif*", "pillow.libs/libavif*", "PIL/_webp*", "pillow.libs/libwebp*", "pillow.libs/libsharpyuv*"),
+    *("PIL/_imagingcms*", "pillow.libs/liblcms2*"),  # charts are PNG
+    *("botocore/cacert.pem", "dateutil/zoneinfo/*.tar.gz", "yaml/_yaml*"),  # certifi, the system and Python are asked
+    *("**/*.pyi", "**/*.c", "**/*.h", "**/*.pyx", "**/*.pxd"),
+)
 # What a cold start imports of the front; all of it compiled would be too large.
 FIRST = ("anyio", "deploy", "discovery", "gateway", "joserfc", "mangum", "msgspec", "starlette", "yaml")
 NAMES_A_FILE = ("jwks_file", "ca_file", "client_certificate_file")
 NAMES_A_SECRET = ("client_secret_file", "seal_keys_file", "identity_key_file", "client_key_file")
+IS_A_SECRET = ("client_secret", "seal_keys")
 
 
-class CannotPackageError(Exception):
+class CannotPackage(Exception):
     """The function cannot be packaged; the text says why, and what to change."""
 
 
@@ -45,6 +57,7 @@ class Runtime:
 
     architecture: str = "arm64"
     minor: int = 13  # of Python 3
+    cedar: bool = False  # whether settings have policies in Cedar, whose engine is large
 
 
 @dataclass(frozen=True)
@@ -64,20 +77,11 @@ class Package:
             return Package(written({name: archive.read(name) for name in archive.namelist()} | dict(files)))
 
 
-def package(runtime: Runtime, settings: Path | None, added: Mapping[str, bytes] | None = None) -> Package:
-    """The gate, its tools and the settings for a runtime, as a zip; `added` are further files by their names.
-
-    Raises:
-        CannotPackageError: pip fails, a file is not there, or the package becomes too large.
-    """
-    return small_enough(program(runtime).holding({**dict(settings_files(settings)), **(added or {})}))
-
-
 def program(runtime: Runtime) -> Package:
     """The gate and its tools, without any settings.
 
     Raises:
-        CannotPackageError: pip fails.
+        CannotPackage: pip fails.
     """
     with tempfile.TemporaryDirectory(prefix="bearergate-") as folder:
         target = Path(folder) / "package"
@@ -89,10 +93,10 @@ def program(runtime: Runtime) -> Package:
 
 
 def small_enough(made: Package) -> Package:
-    """The package, if it is as small as it is to be; raises `CannotPackageError`."""
+    """The package, if it is as small as it is to be; raises `CannotPackage`."""
     if len(made.content) > MAX_ZIP:
         size = f"{len(made.content):,} bytes, more than {MAX_ZIP:,}"
-        raise CannotPackageError(f"The package has {size}: package less with it")
+        raise CannotPackage(f"The package has {size}: package less with it")
     return made
 
 
@@ -124,23 +128,36 @@ def installed_wheel(own: Distribution, folder: Path) -> Path:
 
 
 def install(own: Path, target: Path, runtime: Runtime) -> None:
-    """Put the wheel and all it needs at the runtime into a folder."""
-    chosen = ["--platform", PLATFORMS[runtime.architecture], "--implementation", "cp", "--only-binary=:all:"]
-    chosen += ["--python-version", f"3.{runtime.minor}", "--no-compile", "--target", str(target)]
-    pip("install", *chosen, f"bearergate[{EXTRAS}] @ {own.as_uri()}")
+    """Put the wheel and all it needs at the runtime into a folder, in the versions that it is tested with.
+
+    So what comes out next week is no change of a stack.
+    """
+    tested = own.with_name("constraints.txt")
+    tested.write_bytes(constraints(own))
+    chosen = [word for platform in PLATFORMS[runtime.architecture] for word in ("--platform", platform)]
+    chosen += ["--implementation", "cp", "--python-version", f"3.{runtime.minor}", "--only-binary=:all:"]
+    chosen += ["--constraint", str(tested), "--no-compile", "--target", str(target)]
+    extras = f"{EXTRAS},policies" if runtime.cedar else EXTRAS
+    pip("install", *chosen, f"bearergate[{extras}] @ {own.as_uri()}")
+
+
+def constraints(own: Path) -> bytes:
+    """The versions of all that a wheel of this project is tested with, as pip reads them."""
+    with zipfile.ZipFile(own) as archive:
+        return archive.read(CONSTRAINTS)
 
 
 def pip(*arguments: str) -> None:
     """Run this Python's pip.
 
     Raises:
-        CannotPackageError: it is missing, or fails; with its last sentence.
+        CannotPackage: it is missing, or fails; with its last sentence.
     """
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - no shell
     if done.returncode:
-        raise CannotPackageError(complaint(done.stderr))
+        raise CannotPackage(complaint(done.stderr))
 
 
 def complaint(said: str) -> str:
@@ -152,7 +169,9 @@ def complaint(said: str) -> str:
 
 
 def trim(target: Path) -> None:
-    """Leave out what no invocation uses: services of the AWS SDK that are never asked, servers, and pip's own notes."""
+    """Leave out what no invocation uses: services of the AWS SDK that are never asked, servers, pip's own notes, and
+    what only debuggers read.
+    """
     for name in UNUSED:
         shutil.rmtree(target / name, ignore_errors=True)
     for data in (target / "botocore" / "data", target / "boto3" / "data"):
@@ -165,11 +184,13 @@ def trim(target: Path) -> None:
     for notes in target.glob("*.dist-info"):
         for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
             (notes / name).unlink(missing_ok=True)
+    for library in target.rglob("*.so*"):
+        library.write_bytes(without_symbols(library.read_bytes()))
 
 
 def compiles_for(runtime: Runtime) -> bool:
-    """Whether this Python makes byte code that the runtime reads."""
-    return sys.implementation.name == "cpython" and sys.version_info[:2] == (3, runtime.minor)
+    """Whether byte code goes with it: this Python makes what the runtime reads, and Cedar's engine leaves the room."""
+    return sys.implementation.name == "cpython" and sys.version_info[:2] == (3, runtime.minor) and not runtime.cedar
 
 
 def byte_compile(target: Path) -> None:
@@ -217,7 +238,9 @@ def settings_files(settings: Path | None) -> Iterator[tuple[str, bytes]]:
     try:
         values = read_file(settings, required=True)
     except SettingsError as error:
-        raise CannotPackageError(str(error)) from None
+        raise CannotPackage(str(error)) from None
+    if values.get("audit_log", "off") not in ("stdout", "stderr", "off"):
+        raise CannotPackage("audit_log: a function keeps no files; write stderr, which its log group keeps, or off")
     yield SETTINGS, settings.read_bytes()
     for key, name in named_files(values):
         yield name, content_of(settings.parent, key, name)
@@ -228,23 +251,28 @@ def named_files(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
         place = f"{where}.{key}" if where else str(key)
+        if key in IS_A_SECRET and entry:
+            raise CannotPackage(not_packaged(place, f"{key}_file: aws:secretsmanager:NAME"))
         if isinstance(entry, dict | list):
             yield from named_files(entry, place)
         elif isinstance(entry, str) and entry and not entry.startswith("aws:"):
             if key in NAMES_A_SECRET or place.endswith("credential.file"):
-                raise CannotPackageError(
-                    f"{place}: a secret is not packaged; put it into Secrets Manager and write aws:secretsmanager:NAME"
-                )
+                raise CannotPackage(not_packaged(place, "aws:secretsmanager:NAME"))
             if key in NAMES_A_FILE or place.endswith("cedar.file"):
                 yield place, entry
+
+
+def not_packaged(place: str, instead: str) -> str:
+    """The sentence about a secret."""
+    return f"{place}: a secret is not packaged; put it into Secrets Manager and write {instead}"
 
 
 def content_of(folder: Path, key: str, name: str) -> bytes:
     """What a file holds that settings name; it must lie beside them, or below, to be found at AWS too."""
     file = folder / name
     if not file.resolve().is_relative_to(folder.resolve()) or Path(name).is_absolute():
-        raise CannotPackageError(f"{key}: {name} lies outside the folder of the settings; put it beside them")
+        raise CannotPackage(f"{key}: {name} lies outside the folder of the settings; put it beside them")
     try:
         return file.read_bytes()
     except OSError as error:
-        raise CannotPackageError(f"{key}: {name} cannot be read ({error.strerror}); correct the name") from None
+        raise CannotPackage(f"{key}: {name} cannot be read ({error.strerror}); correct the name") from None

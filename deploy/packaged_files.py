@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from deploy.aws_options import BadOptionError, settings_file
-from deploy.key_snapshot import Snapshots, of_pool, snapshots
-from deploy.package import SETTINGS, settings_files
+from deploy.aws_options import BadOption, settings_file
+from deploy.key_snapshot import Snapshots, snapshots
+from deploy.package import SETTINGS, CannotPackage, content_of, settings_files
 from deploy.parameters import Parameters
 
 Take = Callable[[Iterable[Mapping[str, Any]], Iterable[str]], Snapshots]
@@ -22,6 +21,8 @@ class PackagedFiles(NamedTuple):
     files: dict[str, bytes]
     keys_file: str
     notes: list[str]
+    roles: tuple[str, ...] = ()  # that the reports about Bedrock assume
+    cedar: bool = False  # whether there are policies in Cedar
 
 
 def packaged_files(
@@ -30,17 +31,27 @@ def packaged_files(
     """What is packaged; `pool` is the user pool that issues tokens, if it is known; `take` fetches keys.
 
     Raises:
-        CannotPackageError: a file that the settings name cannot be packaged.
+        BadOption: an option and a file name the same thing.
+        CannotPackage: a file that the settings name cannot be packaged.
     """
+    from gateway.sources import pool_issuer
+
     file = settings_file(said)
-    files = dict(settings_files(file)) | bedrock_settings(said, parameters)
+    bedrock, roles = bedrock_settings(file.parent if file else Path(), parameters)
+    files = dict(settings_files(file)) | bedrock
     values = values_of(file)
     issuers = [] if parameters["UserPool"] in ("new", "kept") else values.get("issuers", [])
-    url = "" if issuers or not pool else of_pool(region_of(parameters, region, pool), pool)
+    url = "" if issuers or not pool else pool_issuer(region_of(parameters, region, pool), pool)
     found = take([*issuers, *([{"issuer": url}] if url else [])], values.get("private_hosts", []))
     if any(issuer["issuer"] in found.names for issuer in issuers):
         files[SETTINGS] = with_keys(values, found)
-    return PackagedFiles(files | found.files, found.names.get(url, ""), found.notes)
+    notes = [*found.notes, *(f"{role} of bedrock.yaml is to trust the function's role" for role in roles)]
+    return PackagedFiles(files | found.files, found.names.get(url, ""), notes, roles, has_cedar(values))
+
+
+def has_cedar(values: Mapping[str, Any]) -> bool:
+    """Whether a resource has policies in Cedar."""
+    return any(resource.get("cedar") for resource in values.get("resources") or ())
 
 
 def values_of(file: Path | None) -> dict[str, Any]:
@@ -67,21 +78,34 @@ def region_of(parameters: Parameters, region: str, pool: str) -> str:
     return region if parameters["UserPool"] in ("new", "kept") else pool.partition("_")[0]
 
 
-def bedrock_settings(said: Namespace, parameters: Mapping[str, str]) -> dict[str, bytes]:
-    """The settings of the reports about Bedrock that name a role, which were packaged otherwise."""
-    beside = Path("bedrock.yaml")
-    role = parameters["BedrockRoleArn"]
-    if not role:
-        return {beside.name: beside.read_bytes()} if beside.exists() else {}
-    if beside.exists():
-        raise BadOptionError("--bedrock-role-arn: bedrock.yaml names roles already; leave one of them out")
-    entry = {
-        "id": role.split(":")[4],
-        "groups": ["*"],
-        "role": role,
-        "external_id": external_id(said.function_name),
-    }
-    return {beside.name: json.dumps({"accounts": [entry]}).encode()}
+def bedrock_settings(folder: Path, parameters: Mapping[str, str]) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """The settings of the reports about Bedrock in a folder, with the prices they name; and the roles they name.
+
+    Raises:
+        BadOption: an option names a role already.
+        CannotPackage: the tools would not start with them.
+    """
+    from tools.bedrock import prices
+    from tools.bedrock.settings import DEFAULT_FILE, SettingsError, load
+
+    if not (folder / DEFAULT_FILE).exists():
+        return {}, ()
+    try:
+        settings = load({}, folder)
+        files = {DEFAULT_FILE: (folder / DEFAULT_FILE).read_bytes()}
+        if settings.prices:
+            named = Path(settings.prices)
+            name = str(named.relative_to(folder) if named.is_relative_to(folder) else named)
+            files[name] = content_of(folder, f"{DEFAULT_FILE}: prices", name)
+            prices.load(settings.prices)
+    except SettingsError as error:
+        raise CannotPackage(str(error)) from None
+    if parameters["BedrockRoleArn"] and settings.accounts:
+        raise BadOption(
+            f"--bedrock-role-arn: {DEFAULT_FILE} names accounts already; take them out of it, or the role back with "
+            "--bedrock-role-arn ''"
+        )
+    return files, tuple(account.role for account in settings.accounts if account.role)
 
 
 def external_id(function: str) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-TEMPLATE = Path(__file__).with_name("template.yaml")
+from deploy.intrinsics import template
+
 SECONDS = {"http-api": 30, "rest-api": 29, "function-url": 900}  # how long a front door waits for an answer
 STREAMING_SECONDS = 900
+LONGEST_NAME = 64  # of a function
+OF_AUTHORIZER = "-authorizer"  # what the template puts behind the name of the function
 PLACES = {  # where a value says its region: the option, what separates its parts, and which one it is
     "CertificateArn": ("--certificate-arn", ":", 3),
     "AlarmTopicArn": ("--alarm-topic-arn", ":", 3),
@@ -25,14 +27,7 @@ REST_ONLY = {
 @cache
 def defaults() -> dict[str, str]:
     """Each parameter of the template with its default."""
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        """Leaves the short forms of CloudFormation unread: parameters have none."""
-
-    Loader.add_multi_constructor("!", lambda *_: None)
-    declared = yaml.load(TEMPLATE.read_text("utf-8"), Loader)["Parameters"]  # noqa: S506 - it is a safe one
-    return {name: str(parameter["Default"]) for name, parameter in declared.items()}
+    return {name: str(parameter["Default"]) for name, parameter in template()["Parameters"].items()}
 
 
 class Parameters(Mapping[str, str]):
@@ -66,6 +61,10 @@ class Parameters(Mapping[str, str]):
     def states(self, name: str) -> bool:
         """Whether an option says what a parameter is to be."""
         return name in self._said
+
+    def stays(self, *names: str) -> bool:
+        """Whether a stack has what parameters will be."""
+        return all(self.kept.get(name) == self[name] for name in names)
 
     def sent(self) -> list[dict[str, Any]]:
         """The parameters as CloudFormation takes them; what a stack has and nobody spoke of stays as it is."""
@@ -105,6 +104,10 @@ def name_problems(parameters: Parameters) -> Iterator[str]:
             yield "--lambda-authorizer-name: there is no authorizer; add --auth-method lambda"
         if parameters.states("AuthorizerCacheSeconds"):
             yield "--authorizer-cache-seconds: there is no authorizer; add --auth-method lambda"
+        if parameters.states("AuthorizerRaises"):
+            yield "--authorizer-raises: there is no authorizer; add --auth-method lambda"
+    elif not parameters["AuthorizerName"] and len(parameters["FunctionName"] + OF_AUTHORIZER) > LONGEST_NAME:
+        yield "--auth-method lambda: with a function's name as long as this, add --lambda-authorizer-name"
     if bool(parameters["DomainName"]) != bool(parameters["CertificateArn"]):
         yield "--domain-name and --certificate-arn go together: give both"
     if parameters["HostedZoneId"] and not parameters["DomainName"]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
+
+from deploy.ending import Add, one_sentence
 
 if TYPE_CHECKING:
     from gateway.app import Gate
@@ -23,10 +26,8 @@ HTTP = ("GET", "DELETE")  # methods without a message
 CALLS = ("tools/call", "prompts/get")
 READS = ("resources/read", "resources/subscribe", "resources/unsubscribe")
 
-Add = Callable[[Callable[[Namespace], None]], ArgumentParser]
 
-
-class CannotTryError(Exception):
+class CannotTry(Exception):
     """The call cannot be judged as it is given; the text says what to give."""
 
 
@@ -48,25 +49,15 @@ def add(command: Add) -> None:
 def policy(said: Namespace) -> None:
     """Say whether a call would pass: policy test TOKEN METHOD NAME [ARGS]"""
     from deploy.assembly import assemble
-    from deploy.cli import expected, settings_of
+    from gateway.sources import load
 
-    told: tuple[type[Exception], ...] = (CannotTryError, *expected())
-    try:
-        settings = assemble(settings_of(said.file)).settings
+    with one_sentence(CannotTry, status=UNDECIDED):
+        settings = assemble(load(said.file, os.environ)).settings
         resource = resource_of(settings, said.resource)
         given = text_of(said.token, claims=said.claims)
         body = message(said.method, said.name, said.arguments)
         status = asyncio.run(judged(settings, resource, said, given, body))
-    except told as error:
-        undecided(str(error))
     raise SystemExit(status)
-
-
-def undecided(text: str) -> NoReturn:
-    """Say why nothing can be told, on standard error."""
-    for line in text.splitlines():
-        print(f"bearergate: {line}", file=sys.stderr)
-    raise SystemExit(UNDECIDED)
 
 
 def resource_of(settings: Settings, path: str | None) -> ResourceSettings:
@@ -76,7 +67,7 @@ def resource_of(settings: Settings, path: str | None) -> ResourceSettings:
         return settings.resources[0]
     if path in named:
         return named[path]
-    raise CannotTryError(f"Name the resource with --resource: {', '.join(named)}")
+    raise CannotTry(f"Name the resource with --resource: {', '.join(named)}")
 
 
 def text_of(token: str, *, claims: bool) -> str:
@@ -87,7 +78,7 @@ def text_of(token: str, *, claims: bool) -> str:
         return Path(token).read_text("utf-8") if claims else token.strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no UTF-8"
-        raise CannotTryError(f"The file of claims cannot be read ({reason}): name one that holds JSON") from None
+        raise CannotTry(f"The file of claims cannot be read ({reason}): name one that holds JSON") from None
 
 
 def message(method: str, name: str | None, arguments: str | None) -> bytes | None:
@@ -96,9 +87,9 @@ def message(method: str, name: str | None, arguments: str | None) -> bytes | Non
         return None
     named = method in (*CALLS, *READS, "completion/complete")
     if named != (name is not None) and method != "subscriptions/listen":
-        raise CannotTryError(f"{method} {'needs a NAME: what it is about' if named else 'takes no NAME: leave it out'}")
+        raise CannotTry(f"{method} {'needs a NAME: what it is about' if named else 'takes no NAME: leave it out'}")
     if arguments is not None and method not in CALLS:
-        raise CannotTryError(f"{method} takes no ARGS: leave them out")
+        raise CannotTry(f"{method} takes no ARGS: leave them out")
     params = json.dumps(params_of(method, name or ""))
     if method in CALLS:  # as they are written, since that is what is judged
         params = f'{params[:-1]}, "arguments": {checked(arguments)}}}'
@@ -123,7 +114,7 @@ def checked(arguments: str | None) -> str:
             return arguments or "{}"
     except (ValueError, RecursionError):
         pass
-    raise CannotTryError("ARGS must be one JSON object, such as '{\"amount\": 5}'")
+    raise CannotTry("ARGS must be one JSON object, such as '{\"amount\": 5}'")
 
 
 async def judged(
@@ -146,7 +137,7 @@ async def judged(
         asked = [] if body is None else operations(body)
         trial = gate.policy.check(principal, asked, method, said.revision.encode())
     except KeysUnavailable as error:
-        raise CannotTryError(f"The token cannot be verified: {error}") from None
+        raise CannotTry(f"The token cannot be verified: {error}") from None
     except Refusal as error:
         refusal, trial = error, None
     finally:
@@ -179,10 +170,10 @@ def from_claims(gate: Gate, text: str) -> Principal:
     except (ValueError, RecursionError):
         claims = None
     if not isinstance(claims, dict):
-        raise CannotTryError("The claims must be one JSON object, as in a token's payload")
+        raise CannotTry("The claims must be one JSON object, as in a token's payload")
     known = gate.verifier.issuers
     if claims.get("iss") not in known:
-        raise CannotTryError(f"The claims need an iss that this resource trusts: {', '.join(known)}")
+        raise CannotTry(f"The claims need an iss that this resource trusts: {', '.join(known)}")
     return gate.verifier.principal({"exp": time.time() + 3600, **claims}, known[claims["iss"]])
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from deploy.aws_access import Aws, refused
-from deploy.aws_options import BadOptionError
+from deploy.aws_options import BadOption
+from deploy.key_snapshot import snapshots
+from deploy.packaged_files import Take, region_of
 from deploy.parameters import Parameters
 from deploy.registration import Registration
 from deploy.summary import server_url
+from gateway.sources import pool_issuer
 
 
 def pool_of(parameters: Parameters, outputs: Mapping[str, str]) -> str:
@@ -27,12 +31,12 @@ class Pools:
         self._outputs = outputs
         self.id = pool_of(parameters, outputs)
 
-    def judge(self) -> None:
-        """End here where the pool cannot be made, or is not there.
+    def judge(self, take: Take = snapshots) -> None:
+        """End here where the pool cannot be made, or is not there; `take` fetches keys.
 
         Raises:
-            BadOptionError: its domain is another pool's, or the pool that is to be used again cannot be.
-            AwsRefusedError: AWS cannot be asked.
+            BadOption: its domain is another pool's, or the pool is nowhere, or cannot be used again.
+            AwsRefused: AWS cannot be asked.
         """
         kept = self._parameters.kept
         if self._parameters["UserPool"] == "new":
@@ -40,6 +44,8 @@ class Pools:
                 self.judge_domain(self._parameters["CognitoDomain"])
         elif self._parameters["UserPool"] == "kept" and self._parameters.states("CognitoUserPoolId"):
             self.judge_kept()
+        elif self._parameters["UserPool"] == "existing" and self._parameters.states("CognitoUserPoolId"):
+            self.judge_existing(take)
 
     def judge_domain(self, prefix: str) -> None:
         """A prefix that a pool of this account has already cannot be given to a new one."""
@@ -47,28 +53,46 @@ class Pools:
             found = self._aws.client("cognito-idp").describe_user_pool_domain(Domain=prefix)
         owner = found["DomainDescription"].get("UserPoolId")
         if owner:
-            raise BadOptionError(
+            raise BadOption(
                 f"--cognito-domain {prefix} is the domain of the user pool {owner}, as a deployment leaves it that "
                 f"was removed: use that pool again with --kept-pool {owner}, or choose another prefix"
             )
 
-    def judge_kept(self) -> None:
-        """A pool can be used again if it is there, and people can log in at it."""
+    def judge_existing(self, take: Take) -> None:
+        """A pool of another account, or region, is there if its keys are."""
+        region = region_of(self._parameters, self._aws.region, self.id)
+        if region == self._aws.region and self.described():
+            return
+        found = take([{"issuer": pool_issuer(region, self.id)}], [])
+        if not found.names:
+            why = "".join(note.rpartition("them: ")[2] for note in found.notes)
+            raise BadOption(
+                f"--cognito-user-pool-id {self.id}: this account has no such user pool in {self._aws.region}, and "
+                f"there are no keys of another one ({why}); correct it"
+            )
+
+    def described(self) -> dict[str, Any]:
+        """What Cognito says of the pool; nothing where this account has none of that name in this region."""
         client = self._aws.client("cognito-idp")
         from botocore.exceptions import ClientError
 
         with refused():
             try:
-                found = client.describe_user_pool(UserPoolId=self.id)["UserPool"]
+                found: dict[str, Any] = client.describe_user_pool(UserPoolId=self.id)["UserPool"]
             except ClientError as error:
                 if error.response["Error"]["Code"] != "ResourceNotFoundException":
                     raise
-                raise BadOptionError(
-                    f"--kept-pool {self.id}: there is no such user pool in {self._aws.region}; correct it, or use "
-                    "--new-pool"
-                ) from None
+                return {}
+        return found
+
+    def judge_kept(self) -> None:
+        """A pool can be used again if it is there, and people can log in at it."""
+        found = self.described()
+        if not found:
+            there = f"there is no such user pool in {self._aws.region}"
+            raise BadOption(f"--kept-pool {self.id}: {there}; correct it, or use --new-pool")
         if not found.get("Domain") and not found.get("CustomDomain"):
-            raise BadOptionError(
+            raise BadOption(
                 f"--kept-pool {self.id}: it has no domain, so nobody could log in; give it one in the console first"
             )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.aws_access import AwsRefusedError, refused
+from deploy.aws_access import AwsRefused, refused
 
 WITHOUT = "LITE"  # the plan of Cognito that has no registration
 OFF = {"EnableStatus": "Disabled"}
@@ -27,11 +27,11 @@ class Registration:
         """What would change, in words; "" where the pool is that already.
 
         Raises:
-            AwsRefusedError: the pool cannot be asked, or its plan has no registration.
+            AwsRefused: the pool cannot be asked, or its plan has no registration.
         """
         pool = self.describe()
         if self._mode != "off" and pool.get("UserPoolTier") == WITHOUT:
-            raise AwsRefusedError(
+            raise AwsRefused(
                 f"--native-registration {self._mode}: the user pool {self._pool} is on the plan Lite, which has no "
                 "registration of clients; choose Essentials for it in the console, or leave the option out"
             )

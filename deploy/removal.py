@@ -21,9 +21,9 @@ def kept_in_words(pool: str, *, delete: bool) -> str:
 
 
 def remove_pool(client: Any, pool: str) -> None:
-    """Delete a pool, its domain first, as Cognito demands."""
+    """Delete a pool, its domains first, as Cognito demands."""
     with refused():
-        domain = client.describe_user_pool(UserPoolId=pool)["UserPool"].get("Domain")
-        if domain:
+        found = client.describe_user_pool(UserPoolId=pool)["UserPool"]
+        for domain in filter(None, (found.get("Domain"), found.get("CustomDomain"))):
             client.delete_user_pool_domain(UserPoolId=pool, Domain=domain)
         client.delete_user_pool(UserPoolId=pool)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.aws_access import refused
+from deploy.aws_access import AwsRefused, refused
 
 KEEPS = 20  # images; older ones go
 LIFECYCLE = {
@@ -50,15 +50,24 @@ class Repository:
         return self._finds(missing, "describe_images", repositoryName=self.name, imageIds=wanted)
 
     def make(self) -> None:
-        """Make it: tags that stay what they are, the last images kept, and Lambda allowed to fetch them."""
+        """Make it: tags that stay what they are, the last images kept, and Lambda allowed to fetch them.
+
+        Raises:
+            AwsRefused: it is not made; or it is, without its rules, and the text says what to do about it.
+        """
         with refused():
             self._client.create_repository(
                 repositoryName=self.name,
                 imageTagMutability="IMMUTABLE",
                 imageScanningConfiguration={"scanOnPush": True},
             )
-            self._client.put_lifecycle_policy(repositoryName=self.name, lifecyclePolicyText=json.dumps(LIFECYCLE))
-            self._client.set_repository_policy(repositoryName=self.name, policyText=json.dumps(self._policy()))
+        try:
+            with refused():
+                self._client.put_lifecycle_policy(repositoryName=self.name, lifecyclePolicyText=json.dumps(LIFECYCLE))
+                self._client.set_repository_policy(repositoryName=self.name, policyText=json.dumps(self._policy()))
+        except AwsRefused as error:
+            half = f"the repository {self.name} is there without its rules: delete it, then deploy again"
+            raise AwsRefused(f"{error}; {half}") from None
 
     def login(self) -> Login:
         """What to log in with."""

@@ -26,7 +26,7 @@ ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # this machine has no such a
 log = logging.getLogger("bearergate")
 
 
-class CannotListenError(Exception):
+class CannotListen(Exception):
     """The address cannot be listened on; the text says what to do."""
 
 
@@ -34,7 +34,7 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
     """Sockets that listen on one port of every host that this machine has; port 0 finds a free one.
 
     Raises:
-        CannotListenError: the port is taken, or not for everyone, or no host is an address of this machine.
+        CannotListen: the port is taken, or not for everyone, or no host is an address of this machine.
     """
     sockets: list[socket.socket] = []
     for host in hosts:
@@ -48,7 +48,7 @@ def listen(hosts: Sequence[str], port: int) -> list[socket.socket]:
                 continue  # a machine without IPv6 still has the other loopback address
             for opened in sockets:
                 opened.close()
-            raise CannotListenError(_sentence(host, port, error)) from None
+            raise CannotListen(_sentence(host, port, error)) from None
         port = sockets[0].getsockname()[1]
     return sockets
 

@@ -6,12 +6,15 @@ stands for a new one, so that a look changes nothing.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.aws_access import AwsRefusedError, refused
+from deploy.aws_access import AwsRefused, refused
 
 POLL_SECONDS = 2.0
 NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
@@ -21,12 +24,18 @@ GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 CANCELLED = ("Resource creation cancelled", "Resource update cancelled")  # because another one failed
 
 
+def stack_name(function: str) -> str:
+    """The name of a function's stack: the same, where a stack can be named so, and otherwise one like no other's."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", function):
+        return function
+    return f"function-{re.sub('[^A-Za-z0-9]+', '-', function)}-{hashlib.sha256(function.encode()).hexdigest()[:8]}"
+
+
 @dataclass(frozen=True)
 class Event:
     """What happened to one resource of a stack."""
 
     resource: str
-    kind: str
     status: str
     reason: str
 
@@ -41,11 +50,12 @@ class ChangeSet:
 
 
 class Stack:
-    """A stack by its name."""
+    """The stack of a function, by the function's name."""
 
     def __init__(self, client: Any, name: str, pause: Callable[[float], object] = time.sleep) -> None:
         self._client = client
-        self.name = name
+        self._function = name
+        self.name = stack_name(name)
         self._pause = pause
 
     def description(self) -> dict[str, Any]:
@@ -81,20 +91,20 @@ class Stack:
         """The status of a stack that can be changed, or made.
 
         Raises:
-            AwsRefusedError: it is being changed, or a failure left it as it cannot be changed.
+            AwsRefused: it is being changed, or a failure left it as it cannot be changed.
         """
         status = self.status()
         if status in NEW:
             return status
         if status.endswith("_IN_PROGRESS"):
-            raise AwsRefusedError(f"Somebody is changing the stack {self.name} ({status}): try again when that is over")
+            raise AwsRefused(f"Somebody is changing the stack {self.name} ({status}): try again when that is over")
         if status in NEVER_WAS:
-            raise AwsRefusedError(
+            raise AwsRefused(
                 f"The stack {self.name} is what a failure left ({status}): remove it with "
-                f"`bearergate destroy --function-name {self.name}`, then deploy again"
+                f"`bearergate destroy --function-name {self._function}`, then deploy again"
             )
         if status.endswith("_FAILED"):
-            raise AwsRefusedError(
+            raise AwsRefused(
                 f"The stack {self.name} is stuck ({status}): continue its rollback in the CloudFormation console first"
             )
         return status
@@ -121,7 +131,7 @@ class Stack:
             reason = described.get("StatusReason", "")
             if any(words in reason for words in NO_CHANGES):
                 return None
-            raise AwsRefusedError(f"CloudFormation refuses the change: {reason}")
+            raise AwsRefused(f"CloudFormation refuses the change: {reason}")
         return ChangeSet(made["Id"], creates, tuple(described["Changes"]))
 
     def _wait_for(self, change_set: str) -> dict[str, Any]:
@@ -138,21 +148,27 @@ class Stack:
         return described
 
     def forget(self, change_set: ChangeSet) -> None:
-        """Take back a change that was not applied, and the empty stack that was made for it."""
+        """Take back a change that was not applied, and the stack that was made for it if it is still empty."""
         with refused():
             self._client.delete_change_set(ChangeSetName=change_set.id)
-            if change_set.creates:
+            if change_set.creates and self.status() == "REVIEW_IN_PROGRESS":
                 self._client.delete_stack(StackName=self.name)
 
     def apply(self, change_set: ChangeSet) -> Iterator[Event]:
         """Apply a change; yields events as they come.
 
         Raises:
-            AwsRefusedError: it failed, and was rolled back; with the resource that failed first and why.
+            AwsRefused: it failed, and was rolled back, with the resource that failed first and why; or it was not
+                begun, and is taken back; or it goes on, but AWS does not tell how far it is.
         """
-        seen = self._event_ids()
-        with refused():
-            self._client.execute_change_set(ChangeSetName=change_set.id)
+        try:
+            seen = self._event_ids()
+            with refused():
+                self._client.execute_change_set(ChangeSetName=change_set.id)
+        except AwsRefused:
+            with contextlib.suppress(AwsRefused):  # why it was not applied is what is to be said
+                self.forget(change_set)
+            raise
         yield from self._until_done(self.name, seen)
 
     def delete(self) -> Iterator[Event]:
@@ -166,9 +182,10 @@ class Stack:
     def _until_done(self, stack: str, seen: set[str]) -> Iterator[Event]:
         failed: list[Event] = []
         while True:
-            with refused():
+            with self._followed(), refused():
                 status = self._client.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
-            for event in self._new_events(stack, seen):
+                fresh = self._new_events(stack, seen)
+            for event in fresh:
                 if event.status.endswith("_FAILED") and not event.reason.startswith(CANCELLED):
                     failed.append(event)
                 yield event
@@ -176,8 +193,17 @@ class Stack:
                 break
             self._pause(POLL_SECONDS)
         if status not in GOOD:
-            first = failed[0] if failed else Event(self.name, "", status, "see its events in the console")
-            raise AwsRefusedError(f"{first.resource} failed: {first.reason} The stack is now {status}")
+            first = failed[0] if failed else Event(self.name, status, "see its events in the console")
+            raise AwsRefused(f"{first.resource} failed: {first.reason} The stack is now {status}")
+
+    @contextlib.contextmanager
+    def _followed(self) -> Iterator[None]:
+        """Says of what was begun that it goes on, where AWS does not tell how far it is."""
+        try:
+            yield
+        except AwsRefused as error:
+            how = f"follow it with `bearergate status --function-name {self._function}`"
+            raise AwsRefused(f"{error}. The change of {self.name} goes on at AWS: {how}") from None
 
     def _event_ids(self) -> set[str]:
         return {event["EventId"] for event in self._pages(self.name)}
@@ -190,7 +216,7 @@ class Stack:
             fresh.append(event)
         seen.update(event["EventId"] for event in fresh)
         return [
-            Event(e["LogicalResourceId"], e["ResourceType"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
+            Event(e["LogicalResourceId"], e["ResourceStatus"], e.get("ResourceStatusReason", ""))
             for e in reversed(fresh)
         ]
 

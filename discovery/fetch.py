@@ -24,6 +24,7 @@ import os
 import socket
 import sys
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from itertools import zip_longest
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
@@ -192,7 +193,7 @@ class Fetch:
             self._check(location, address)
         if self._transport:
             return [location.host]
-        return [str(address) for address in addresses[:MAX_ATTEMPTS]]
+        return [str(address) for address in by_turns(addresses)[:MAX_ATTEMPTS]]
 
     async def _addresses(self, location: Location) -> list[IPv4Address | IPv6Address]:
         with contextlib.suppress(ValueError):
@@ -245,6 +246,13 @@ class Fetch:
         if self._given_tls:
             return self._given_tls
         return trust()
+
+
+def by_turns(addresses: Sequence[IPv4Address | IPv6Address]) -> list[IPv4Address | IPv6Address]:
+    """The addresses in an order in which one family that leads nowhere leaves room for the other (RFC 8305 §4)."""
+    families = [[address for address in addresses if address.version == addresses[0].version]]
+    families.append([address for address in addresses if address.version != addresses[0].version])
+    return [address for pair in zip_longest(*families) for address in pair if address is not None]
 
 
 async def resolve(host: str, port: int) -> list[str]:

@@ -10,7 +10,7 @@ import base64
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,9 +89,13 @@ def settings(origin: str, issuer: str) -> dict[str, Any]:
         "allowed_hosts": [ORIGIN],
         "issuers": [{"issuer": issuer, "kind": "cognito", "resource_binding": True, "jwks_file": "keys.json"}],
         "resources": resources,
-        "facade": {"client_id": "gate", "client_secret": "a-secret", "kind": "cognito"},
-        "seal_keys": [base64.b64encode(secrets.token_bytes(32)).decode()],
     }
+
+
+def secret(**facade: str) -> dict[str, str]:
+    """The settings that hold secrets, which no package does; so they are variables."""
+    keys = [base64.b64encode(secrets.token_bytes(32)).decode()]
+    return {"BEARERGATE_FACADE": json.dumps(facade), "BEARERGATE_SEAL_KEYS": json.dumps(keys)}
 
 
 @asynccontextmanager
@@ -108,7 +112,8 @@ async def deployed(unpacked: Path, folder: Path, way: Way, **switches: Any) -> A
     )
     (folder / "keys.json").write_text(json.dumps(issuer.keys.document()))
     placed = task(unpacked, folder, settings(origin, issuer.url))
-    with running(unpacked, placed, way) as (gate, authorizer):
+    variables = secret(client_id="gate", client_secret="a-secret", kind="cognito")
+    with running(unpacked, placed, way, variables) as (gate, authorizer):
         opened = gate.open if way.streams else None
         options = {"domain": way.kind == REST_API, "remaps": way.remaps} | switches
         door = FrontDoor(way.kind, gate.invoke, way.stage, open=opened, **options)
@@ -118,9 +123,11 @@ async def deployed(unpacked: Path, folder: Path, way: Way, **switches: Any) -> A
 
 
 @contextlib.contextmanager
-def running(unpacked: Path, placed: Path, way: Way, most: int = 2) -> Iterator[tuple[Function, Function | None]]:
+def running(
+    unpacked: Path, placed: Path, way: Way, variables: Mapping[str, str], most: int = 2
+) -> Iterator[tuple[Function, Function | None]]:
     """The function, and that of the authorizer where there is one; instances are started by what is asked of them."""
-    variables = {"BEARERGATE_BEDROCK_SAMPLE": "1"}
+    variables = {"BEARERGATE_BEDROCK_SAMPLE": "1"} | dict(variables)
     with contextlib.ExitStack() as stack:
         handler = STREAMING if way.streams else HANDLER
         gate = stack.enter_context(function(unpacked, placed, handler, variables, most))

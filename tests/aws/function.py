@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from deploy.package import Runtime, package, settings_files
+from deploy.package import Runtime, program, settings_files
 from tests.aws.runtime import RuntimeApi, serving
 
 HANDLER = "deploy.aws_lambda.handler"
@@ -34,7 +34,7 @@ SECONDS_TO_LEAVE = 20
 def unpacked(folder: Path) -> Path:
     """What `bearergate deploy` packages for this machine, unpacked as Lambda does, and beside it AWS's runtime."""
     architecture = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-    made = package(Runtime(architecture, MINOR), None)
+    made = program(Runtime(architecture, MINOR))
     with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
         archive.extractall(folder / "package")
     return linked_runtime(folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +9,7 @@ from conformance.judge import judge
 from conformance.options import Options
 from conformance.report import Report
 from conformance.serving import serving
-from tests.aws.deployed import Way, WithoutLifespan, before, running
+from tests.aws.deployed import Way, WithoutLifespan, before, running, secret
 from tests.aws.edge import ORIGIN, CloudFront, documented
 from tests.aws.front_doors import REST_API, FrontDoor
 from tests.aws.function import task
@@ -29,8 +27,6 @@ def settings(port: int, issuer_port: int) -> dict[str, Any]:
         "allowed_hosts": [ORIGIN],
         "issuers": [{"issuer": f"http://127.0.0.1:{issuer_port}", "token_type": "at+jwt"}],
         "resources": [{"path": "/mcp", "name": "Ours", "scopes": [READ], "tools": ["greetings"]}],
-        "facade": {"client_id": "gateway", "client_secret": SECRET},
-        "seal_keys": [base64.b64encode(secrets.token_bytes(32)).decode()],
     }
 
 
@@ -40,7 +36,8 @@ def judged(unpacked: Path, folder: Path, way: Way, cloudfront: bool = False) -> 
     port, issuer_port = free_port(), free_port()
     origin = f"http://127.0.0.1:{port}"
     placed = task(unpacked, folder, settings(port, issuer_port))
-    with running(unpacked, placed, way, most=1) as (gate, authorizer):
+    variables = secret(client_id="gateway", client_secret=SECRET)
+    with running(unpacked, placed, way, variables, most=1) as (gate, authorizer):
         gate.seconds = SECONDS
         opened = gate.open if way.streams else None
         door = FrontDoor(way.kind, gate.invoke, way.stage, way.remaps, open=opened, domain=way.kind == REST_API)

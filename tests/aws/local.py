@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from conformance.issuer import Issuer
 from deploy.aws_lambda import Instance
+from discovery.fetch import Fetch
 from gateway.app import build
 from gateway.sources import parse
 from tests.gated import CLIENT, PUBLIC, RESOURCE, Recorder, plain_issuer
@@ -31,7 +32,7 @@ class Context:
 class Local:
     """A gate before an app, invoked as the runtime does it: by one thread, from JSON to JSON."""
 
-    def __init__(self, issuer: Issuer, app: ASGIApp, seconds: float) -> None:
+    def __init__(self, issuer: Issuer, app: ASGIApp, seconds: float, fetch: Fetch | None) -> None:
         self.issuer = issuer
         self.context = Context(int(seconds * 1000))
         resource = {"path": "/mcp", "scopes": ["mcp:use"], "rules": [{"tools": ["admin"], "scopes": ["mcp:admin"]}]}
@@ -42,7 +43,7 @@ class Local:
             "facade": {"client_id": "gate", "client_secret": "a-secret"},
             "seal_keys": ["MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="],
         }
-        self.gate = build(parse(values), {"/mcp": app}, now=issuer.clock.now)
+        self.gate = build(parse(values), {"/mcp": app}, fetch=fetch, now=issuer.clock.now)
         document = json.dumps(issuer.keys.document()).encode()
         self.gate.state.gates["/mcp"].verifier.issuers[issuer.url].keys.begin_with(document)
         self.thread = ThreadPoolExecutor(1)
@@ -64,9 +65,9 @@ class Local:
 
 
 @contextmanager
-def local(app: ASGIApp | None = None, seconds: float = 29.0) -> Iterator[Local]:
-    """It, until the end of the block; `seconds` are left for each invocation."""
-    made = Local(plain_issuer(), app or Recorder(), seconds)
+def local(app: ASGIApp | None = None, seconds: float = 29.0, fetch: Fetch | None = None) -> Iterator[Local]:
+    """It, until the end of the block; `seconds` are left for each invocation, and `fetch` reaches the issuer."""
+    made = Local(plain_issuer(), app or Recorder(), seconds, fetch)
     try:
         yield made
     finally:

@@ -35,12 +35,14 @@ class Invocation:
     event: Any
     deadline: float  # seconds since the epoch
     gone_after: int | None = None  # chunks after which nobody takes more
+    taken_when: threading.Event | None = None  # set, for a streamed answer that is not taken at once
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     gone: threading.Event = field(default_factory=threading.Event)  # nobody takes what comes
     chunks: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
     headers: dict[str, str] = field(default_factory=dict)
     trailers: dict[str, str] = field(default_factory=dict)
     error: Any = None
+    broken_off: bool = False  # a streamed answer that the instance has given up
 
     def chunk(self) -> bytes | None:
         """The next piece of the answer, or its end; raises `queue.Empty` where none comes."""
@@ -77,9 +79,9 @@ class RuntimeApi(ThreadingHTTPServer):
     def address(self) -> str:
         return f"127.0.0.1:{self.server_port}"
 
-    def open(self, event: Any, seconds: float | None = None, gone_after: int | None = None) -> Invocation:
-        """An event on its way to an instance."""
-        made = Invocation(event, time.time() + (self.seconds if seconds is None else seconds), gone_after)
+    def open(self, event: Any, seconds: float | None = None, **taking: Any) -> Invocation:
+        """An event on its way to an instance; `taking` is how its answer is taken, by the names of an invocation."""
+        made = Invocation(event, time.time() + (self.seconds if seconds is None else seconds), **taking)
         with self._lock:
             self.busy += 1
             self.be_ready()
@@ -134,7 +136,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.path.endswith("/error"):
             made.error = json.loads(self.body())
         elif "Transfer-Encoding" in self.headers:
-            self.take(made)
+            try:
+                self.take(made)
+            except (OSError, ValueError):
+                made.broken_off = self.close_connection = True
         elif int(self.headers["Content-Length"]) > MAX_PAYLOAD:
             self.body()
             made.error = {
@@ -144,7 +149,8 @@ class Handler(BaseHTTPRequestHandler):
         else:
             made.chunks.put(self.body())
         self.server.ended(made)
-        self.empty(202)
+        if not made.broken_off:
+            self.empty(202)
 
     def body(self) -> bytes:
         return self.rfile.read(int(self.headers["Content-Length"]))
@@ -153,6 +159,8 @@ class Handler(BaseHTTPRequestHandler):
         """Chunks as they come, and the trailers, until nobody wants them."""
         made.headers = {name.lower(): value for name, value in self.headers.items()}
         taken = 0
+        if made.taken_when is not None:
+            made.taken_when.wait(PATIENCE)
         while size := int(self.rfile.readline(), 16):
             made.chunks.put(self.rfile.read(size))
             self.rfile.readline()

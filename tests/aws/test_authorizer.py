@@ -13,14 +13,17 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from starlette.types import Receive, Scope, Send
 
 from conformance.issuer import Issuer
 from deploy import authorizer as module
 from deploy.authorizer import Authorizer, KeysMissing, Unauthorized, authorizations, authorizer, without_secrets
+from discovery.fetch import Fetch
 from gateway.errors import MissingToken
 from gateway.sources import SettingsError, parse
 from tests.aws.authorizers import Authorized, gateway_responses
 from tests.aws.front_doors import HTTP_API, REST_API
+from tests.aws.local import Context
 from tests.gated import CLIENT, PUBLIC, RESOURCE, gated, plain_issuer
 
 RESPONSES = {"/mcp": gateway_responses(PUBLIC)}
@@ -143,9 +146,23 @@ def test_missing_keys_are_not_the_callers_doing() -> None:
 def test_fetch_of_keys_is_not_frozen_with_the_instance(it: Made) -> None:
     """Its time would run out before the next invocation, and keys that the issuer has withdrawn be used for a day."""
     assert it.one(event(REST_API, it.token()), None)["context"]
-    (keys,) = {issuer.keys for gate in it.one._gates for issuer in gate.verifier.issuers.values()}
+    gate = it.one._gates.at("/mcp")
+    assert gate is not None
+    keys = gate.verifier.issuers[it.issuer.url].keys
     assert keys._flight is None
     assert keys.failure, "the issuer is nowhere, and that is known now"
+
+
+def test_fetch_of_keys_is_not_waited_for_when_the_time_is_over_and_ends_with_the_instance() -> None:
+    async def network(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    hosts = frozenset({"issuer.example"})
+    it = made(fetch=Fetch(allow_hosts=hosts, transport=lambda: httpx.ASGITransport(network)))
+    assert it.one(event(REST_API, it.token()), Context(milliseconds=600))["context"]
+    (fetching,) = asyncio.all_tasks(it.one._loop)
+    it.one.close()
+    assert fetching.cancelled()
 
 
 @pytest.mark.parametrize(("left", "goes_on"), [(302, True), (299, False), (-10, False)])

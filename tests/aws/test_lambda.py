@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from conformance.issuer import Issuer
 from deploy import aws_lambda
+from deploy.authorizer import authorizer
 from deploy.aws_lambda import MAX_ANSWER, Instance, instance, seconds_left
+from discovery.fetch import Fetch
 from gateway.app import build
 from gateway.sources import parse
 from tests.aws.function import function, task
@@ -105,6 +110,45 @@ def test_fetch_of_keys_is_not_frozen_with_the_instance() -> None:
         assert answer["statusCode"] == 200
         assert keys._flight is None
         assert keys.failure, "the issuer is nowhere, and that is known now"
+
+
+def test_first_answers_wait_for_no_issuer_where_its_keys_are_packaged(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # and never answering
+        listening.setblocking(False)
+        issuer = Issuer.plain(f"http://127.0.0.1:{listening.getsockname()[1]}", users=[], resources=[RESOURCE])
+        (tmp_path / "keys.json").write_text(json.dumps(issuer.keys.document()))
+        settings = {
+            "public_url": PUBLIC,
+            "issuers": [{"issuer": issuer.url, "token_type": "at+jwt", "jwks_file": str(tmp_path / "keys.json")}],
+            "resources": [{"tools": ["greetings"], "scopes": ["mcp:use"]}],
+            "audit_log": "off",
+        }
+        (tmp_path / "bearergate.yaml").write_text(yaml.safe_dump(settings))
+        made = instance({}, str(tmp_path / "bearergate.yaml"))
+        looking = authorizer({}, str(tmp_path / "bearergate.yaml"))
+        for _ in range(2):
+            asked = event(
+                issuer.token(None, CLIENT, ["mcp:use"], RESOURCE), accept="application/json, text/event-stream"
+            )
+            assert made(asked, None)["statusCode"] == 200
+            assert looking(asked, None)["isAuthorized"]
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+        made.close()
+        looking.close()
+
+
+def test_fetch_of_keys_is_not_waited_for_when_the_time_is_over() -> None:
+    """The function would be ended with it, and the answer with the function."""
+
+    async def network(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    hosts = frozenset({"issuer.example"})
+    with local(seconds=1.0, fetch=Fetch(allow_hosts=hosts, transport=lambda: httpx.ASGITransport(network))) as gate:
+        assert gate.invoke(event(gate.token()))["statusCode"] == 200
+        keys = next(iter(gate.gate.state.gates["/mcp"].verifier.issuers.values())).keys
+        assert keys._flight is not None
 
 
 def test_event_of_no_front_door_is_an_error_of_the_function() -> None:
@@ -241,6 +285,9 @@ def test_handler_is_made_when_it_is_asked_for(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(AttributeError):
         _ = aws_lambda.no_handler
     settings = {"public_url": "https://mcp.example.com", "issuers": [{"issuer": "https://issuer.example.com"}]}
+    file.write_text(yaml.safe_dump(settings | {"audit_log": "/nowhere/audit.jsonl"}))
+    with pytest.raises(SystemExit, match=r"bearergate: audit_log: /nowhere/audit\.jsonl cannot be opened"):
+        _ = aws_lambda.handler
     file.write_text(yaml.safe_dump(settings | {"audit_log": "off"}))
     made = aws_lambda.handler
     assert aws_lambda.handler is made

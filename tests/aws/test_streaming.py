@@ -28,6 +28,7 @@ from tests.aws.runtime import Invocation, RuntimeApi, runtime_api
 from tests.deploy.laptop import ROOT
 from tests.gated import CLIENT, PUBLIC, RESOURCE, plain_issuer
 
+LARGE = 32 * 1024 * 1024  # bytes, more than sockets hold
 SETTINGS = {"public_url": PUBLIC, "resources": [{"path": "/mcp", "scopes": ["mcp:use"], "subpaths": True}]}
 
 
@@ -54,6 +55,8 @@ class Server:
             headers.append((b"x-wide", b"w" * 20_000))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        if what == "large":
+            await send({"type": "http.response.body", "body": bytes(LARGE), "more_body": True})
         if what == "half":
             raise ValueError("a secret of the server")
         if what == "endless":
@@ -217,6 +220,27 @@ def test_answer_that_nobody_takes_ends_no_instance() -> None:
     made.close()
 
 
+@pytest.mark.parametrize(
+    ("what", "method", "broken_off"),
+    [
+        pytest.param("large", "GET", True, id="while it is written"),
+        pytest.param("events", "GET", False, id="when it is written"),
+        pytest.param("endless", "POST", False, id="when it is broken off, and says so"),
+    ],
+)
+def test_answer_that_is_taken_slowly_keeps_no_instance_beyond_its_time(
+    what: str, method: str, broken_off: bool
+) -> None:
+    with running() as it:
+        it.server.go_on.set()
+        slowly = threading.Event()
+        made = it.ask(what, method=method, seconds=1.0, taken_when=slowly)
+        assert it.ask("events").whole()[0]["statusCode"] == 200, "the instance goes on"
+        slowly.set()
+        assert made.everything().startswith(b'{"statusCode": 200')
+        assert made.broken_off is broken_off
+
+
 def test_server_hears_that_the_client_has_gone() -> None:
     with running() as it:
         it.server.go_on.set()
@@ -282,5 +306,8 @@ def test_main_ends_with_a_sentence(tmp_path: Path) -> None:
         assert aws_streaming.main(variables) == "bearergate: the Runtime API answers 410"
         assert "no_such" in aws_streaming.main(variables | {"BEARERGATE_NO_SUCH": "1"}).lower()
         assert api.failed_start["errorType"] == "Runtime.SettingsError"
+        nowhere = {"BEARERGATE_AUDIT_LOG": "/nowhere/audit.jsonl"}
+        assert "audit_log: /nowhere/audit.jsonl cannot be opened" in aws_streaming.main(variables | nowhere)
+        assert api.failed_start["errorType"] == "Runtime.CannotWrite"
     with pytest.raises(aws_streaming.ApiGone, match="cannot be reached"):
         aws_streaming.next_invocation(f"127.0.0.1:{api.server_port}")

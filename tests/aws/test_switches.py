@@ -8,6 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tests.aws.authorizers import Authorized, gateway_responses
 from tests.aws.edge import CloudFront, documented
@@ -87,6 +90,23 @@ async def test_nothing_of_the_gate_depends_on_base64_being_decoded(gate: Local, 
             assert json.loads(answer.content), path
         page = await http.get("/oauth/authorize?client_id=x")
     assert "<" in page.text or json.loads(page.content)
+
+
+@KINDS
+async def test_answer_of_a_server_that_compresses_is_read_at_every_door(kind: str) -> None:
+    """A REST API hands on the base64 of what is compressed, for it decodes only where a binary type is accepted."""
+
+    async def server(scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "it knows no other scope"
+        await receive()
+        answer = Response(b'{"result": {}}', media_type="application/json")
+        await GZipMiddleware(answer, minimum_size=1)(scope, receive, send)
+
+    with local(server) as gate:
+        async with client(gate, kind) as http:
+            answer = await http.post("/mcp", json=tools_call("any"), headers=bearer(gate))
+    assert answer.json() == {"result": {}}
+    assert answer.headers.get("content-encoding", "identity") == ("identity" if kind == REST_API else "gzip")
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -20,7 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from conformance.issuer import Issuer
-from deploy.package import Runtime, package
+from deploy.package import Runtime, program
 from tests.aws.function import function, linked_runtime, task
 
 CALLS = 2_000
@@ -154,7 +154,7 @@ def unpacked(folder: Path) -> Iterator[Place]:
             continue
         base = folder / str(minor)
         architecture = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-        made = package(Runtime(architecture, minor), None)
+        made = program(Runtime(architecture, minor))
         with zipfile.ZipFile(io.BytesIO(made.content)) as archive:
             archive.extractall(base / "package")
         variables = {**os.environ, "PYTHONPATH": str(ROOT)}

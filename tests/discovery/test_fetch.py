@@ -27,6 +27,7 @@ from discovery.fetch import (
     FetchTimeout,
     FetchTooLarge,
     FetchUnreachable,
+    by_turns,
     resolve,
     trust,
 )
@@ -287,6 +288,14 @@ class TestPinning:
             await Fetch(allow_hosts=LOCALHOST, resolver=resolver).get(f"http://localhost:{server.port}/")
         assert resolver.asked == [("localhost", server.port)]
         assert f"\r\nHost: localhost:{server.port}\r\n" in server.requests[0]
+
+    def test_families_of_addresses_take_turns(self) -> None:
+        named = ["2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8::4", "192.0.2.1"]
+        turns = ["2001:db8::1", "192.0.2.1", "2001:db8::2", "2001:db8::3", "2001:db8::4"]
+        assert by_turns([ipaddress.ip_address(address) for address in named]) == [
+            ipaddress.ip_address(address) for address in turns
+        ]
+        assert by_turns([ipaddress.ip_address("192.0.2.1")]) == [ipaddress.ip_address("192.0.2.1")]
 
     async def test_second_address_is_tried_when_the_first_is_dead(self) -> None:
         async with Server(answer()).listening() as server:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ REGISTRY_PASSWORD = "of-the-registry"
 READING = ("Describe", "Get", "Head", "Filter")
 PERMISSIONS = {"HeadBucket": "ListBucket", "GetApiKey": "GET"}  # where the name of the action is another
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
+CUSTOM_NAME = "CloudFormation cannot update a stack when a custom-named resource requires replacing."
 RESOURCE = re.compile(r"^  (\w+):.*\n    Type: (AWS::\S+)", re.MULTILINE)
 
 
@@ -81,7 +83,9 @@ class Cloud(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.stacks: dict[str, FakeStack] = {}
         self.deleted: dict[str, FakeStack] = {}
-        self.buckets: dict[str, str] = {}  # name to region
+        self.buckets: dict[str, str] = {}  # name to region; "" where it is somebody else's
+        self.open_buckets: set[str] = set()  # somebody else's too, whose policy lets everybody in
+        self.owners_said: dict[str, str] = {}  # of buckets, by action
         self.objects: dict[str, bytes] = {}
         self.pools: dict[str, dict[str, Any]] = {POOL: {"Id": POOL, "Name": "acme", "Domain": "acme-mcp"}}
         self.pool_made = ""  # the pool that the next deployment makes
@@ -96,6 +100,8 @@ class Cloud(ThreadingHTTPServer):
         self.ends: dict[str, tuple[int, RefusedError]] = {}  # after how many times an action is always refused
         self.fails: tuple[str, str] | None = None  # resource and reason
         self.outputs: dict[str, str] = {}
+        self.logs = [self.wrote('{"decision": "refused"}')]
+        self.arrives: list[dict[str, Any]] = []
         self.set_statuses: list[str] = []  # of a change set that is being made, one each time it is asked for
         self.set_fails = ""
 
@@ -240,6 +246,10 @@ class Cloud(ThreadingHTTPServer):
         made = self.set_of(said)
         stack, new = made["stack"], made["stack"].made_from is None
         verb = "CREATE" if new else "UPDATE"
+        if not new and self.made_anew(stack.made_from[1], made["made_from"][1]):
+            stack.happened("Function", "AWS::Lambda::Function", "UPDATE_FAILED", CUSTOM_NAME)
+            stack.status = "UPDATE_ROLLBACK_COMPLETE"
+            return
         if self.fails is not None:
             resource, reason = self.fails
             stack.happened(resource, "AWS::Lambda::Function", f"{verb}_FAILED", reason)
@@ -253,6 +263,10 @@ class Cloud(ThreadingHTTPServer):
         stack.made_from, stack.status = made["made_from"], f"{verb}_COMPLETE"
         stack.outputs = dict(self.outputs) | self.with_pool(made["made_from"][1])
 
+    def made_anew(self, before: dict[str, str], after: dict[str, str]) -> bool:
+        """Whether a function of the same name would take the place of another one, which CloudFormation does not do."""
+        return bool(before.get("ImageUri")) != bool(after.get("ImageUri")) and "FunctionName" in after
+
     def DescribeStackEvents(self, said: dict[str, str]) -> dict[str, Any]:  # noqa: N802
         return {"StackEvents": list(reversed(self.found(said).events))}
 
@@ -262,8 +276,18 @@ class Cloud(ThreadingHTTPServer):
         stack.happened("Function", "AWS::Lambda::Function", "DELETE_COMPLETE")
         self.deleted[stack.name] = self.stacks.pop(stack.name)
 
-    def FilterLogEvents(self, _: dict[str, str]) -> dict[str, Any]:  # noqa: N802
-        return {"events": [{"message": '{"decision": "refused"}\n', "timestamp": 1}]}
+    def FilterLogEvents(self, said: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        """What has arrived; more arrives after each time that somebody asks."""
+        held = [event for event in self.logs if event["group"] == said["logGroupName"]]
+        if self.arrives:
+            self.logs.append(self.arrives.pop(0))
+        wanted = [event for event in held if event["timestamp"] >= int(said["startTime"])]
+        return {"events": sorted(wanted, key=lambda event: event["timestamp"])}
+
+    def wrote(self, message: str, seconds_ago: float = 0, group: str = "/bearergate/bearergate") -> dict[str, Any]:
+        """An event of a log group, to be put among those that are there or will arrive."""
+        stamp = int((time.time() - seconds_ago) * 1000)
+        return {"group": group, "message": f"{message}\n", "timestamp": stamp, "eventId": str(uuid.uuid4())}
 
     def with_pool(self, given: dict[str, str]) -> dict[str, str]:
         """The output about the pool, which is there from now on."""
@@ -331,10 +355,14 @@ class Cloud(ThreadingHTTPServer):
         token = base64.b64encode(f"AWS:{REGISTRY_PASSWORD}".encode()).decode()
         return {"authorizationData": [{"authorizationToken": token, "proxyEndpoint": "https://x"}]}
 
-    def DeleteUserPoolDomain(self, _: dict[str, str]) -> None:  # noqa: N802
-        return None
+    def DeleteUserPoolDomain(self, said: dict[str, str]) -> None:  # noqa: N802
+        pool = self.pool(said)
+        (kind,) = (kind for kind in ("Domain", "CustomDomain") if pool.get(kind) == said["Domain"])
+        del pool[kind]
 
     def DeleteUserPool(self, said: dict[str, str]) -> None:  # noqa: N802
+        if {"Domain", "CustomDomain"} & self.pool(said).keys():
+            raise RefusedError("InvalidParameterException", "It has a domain configured that should be deleted first.")
         self.pools_deleted.append(said["UserPoolId"])
         del self.pools[said["UserPoolId"]]
 
@@ -447,6 +475,13 @@ class Handler(BaseHTTPRequestHandler):
         body = f"<Error>{xml({'Code': refusal.code, 'Message': refusal.message})}</Error>".encode()
         self.answered(refusal.status, body, {"Content-Type": "application/xml"})
 
+    def of_a_stranger(self, bucket: str) -> bool:
+        """Whether a bucket is not of the account that a request says it is of."""
+        said = self.headers.get("x-amz-expected-bucket-owner", "")
+        if said:
+            self.server.owners_said[self.server.asked[-1]] = said
+        return bool(said) and bucket in self.server.open_buckets
+
     def do_HEAD(self) -> None:
         self.server.asked.append("HeadBucket")
         self.needed("HeadBucket")
@@ -454,7 +489,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answered(refusals.pop(0).status)
             return
         bucket = self.path.strip("/").partition("?")[0]
-        region = self.server.buckets.get(bucket)
+        region = "" if self.of_a_stranger(bucket) else self.server.buckets.get(bucket)
         status = 404 if region is None else 403 if region == "" else 200 if region == REGION else 301
         self.answered(status, headers={"x-amz-bucket-region": region} if region else {})
 
@@ -466,6 +501,7 @@ class Handler(BaseHTTPRequestHandler):
         if refusals := self.server.refuses.get(self.server.asked[-1]):
             self.refuse_in_xml(refusals.pop(0))
             return
+        self.of_a_stranger(bucket)
         if key:
             self.server.objects[f"{bucket}/{key}"] = body
         else:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pty
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,7 @@ from botocore.exceptions import UnauthorizedSSOTokenError
 
 from deploy.aws_access import local_sentence
 from deploy.aws_commands import ended
-from deploy.aws_options import CHOICES, NUMBERS, TEXTS, BadOptionError
-from deploy.packaged_files import bedrock_settings
+from deploy.aws_options import CHOICES, NUMBERS, TEXTS
 from deploy.parameters import Parameters, defaults
 from tests.deploy.aws.cloudformation import (
     ACCOUNT,
@@ -31,7 +28,6 @@ from tests.deploy.aws.cloudformation import (
 from tests.deploy.aws.conftest import OUTPUTS
 from tests.deploy.laptop import ROOT
 from tests.deploy.test_command_line import bearergate
-from tools.bedrock.settings import load
 
 IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/bearergate:1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/made-by-hand"
@@ -109,7 +105,7 @@ def test_function_is_told_its_url_when_it_is_known(aws: Cloud, tmp_path: Path) -
     aws.outputs |= {"Origin": "https://abc.lambda-url.eu-central-1.on.aws"}
     done = run(aws, tmp_path, *QUICK, "--front-door", "function-url", "--yes")
     assert "telling the function" in done.stdout, done.stderr
-    assert parameters_of(aws)["PublicUrl"] == aws.outputs["Origin"]
+    assert parameters_of(aws)["KnownOrigin"] == aws.outputs["Origin"]
     again = run(aws, tmp_path, *QUICK, "--front-door", "function-url", "--yes")
     assert "No changes" in again.stdout
 
@@ -202,7 +198,8 @@ def test_throttling_is_waited_out_and_then_named(aws: Cloud, tmp_path: Path) -> 
     aws.refuses["DescribeStacks"] = [RefusedError("Throttling", "Rate exceeded")]
     assert run(aws, tmp_path, *QUICK, "--yes").returncode == 0
     aws.refuses["DescribeStacks"] = [RefusedError("Throttling", "Rate exceeded") for _ in range(5)]
-    assert "AWS asks to slow down (DescribeStacks)" in refused(run(aws, tmp_path, *QUICK, "--yes"))
+    said = refused(run(aws, tmp_path, *QUICK, "--yes"))
+    assert said == "bearergate: AWS asks to slow down (DescribeStacks): try again in a minute\n"
 
 
 @pytest.mark.parametrize(
@@ -245,6 +242,7 @@ def test_bucket_that_cannot_be_used_ends_in_a_sentence(aws: Cloud, tmp_path: Pat
         pytest.param(["--api-gateway", "--front-door", "http-api"], "leave one of them out", id="two front doors"),
         pytest.param(["--new-pool"], "choose one of them", id="two pools"),
         pytest.param(["--image"], "--image and --image-uri: choose one of them", id="two images"),
+        pytest.param(["--cognito-client-ids", 'a"b'], '--cognito-client-ids a"b: the id of an app', id="client"),
         pytest.param(["--profile", "nobody"], "correct --profile", id="profile"),
     ],
 )
@@ -262,6 +260,10 @@ def test_wrong_option_ends_in_a_sentence_before_anything_is_asked(
         pytest.param(["--timeout", "60"], "--timeout 60: give 1 to 30 seconds; the http-api", id="time-out"),
         pytest.param(["--lambda-authorizer-name", "x"], "add --auth-method lambda", id="name of no authorizer"),
         pytest.param(["--authorizer-cache-seconds", "9"], "add --auth-method lambda", id="memory of no authorizer"),
+        pytest.param(["--authorizer-raises", "off"], "add --auth-method lambda", id="answer of no authorizer"),
+        pytest.param(
+            ["--auth-method", "lambda", "--function-name", "a" * 54], "add --lambda-authorizer-name", id="long name"
+        ),
         pytest.param(["--stage-name", "prod"], "only a REST API has a stage", id="stage of an HTTP API"),
         pytest.param(["--api-key", "required"], "only a REST API has an API key", id="key of an HTTP API"),
         pytest.param(["--streaming"], "an HTTP API does not stream", id="streaming"),
@@ -328,7 +330,7 @@ def test_every_parameter_of_the_template_has_an_option(aws: Cloud, tmp_path: Pat
     """But for those that the command works out itself."""
     said = [option.parameter for option in (*TEXTS, *CHOICES, *NUMBERS)]
     by_hand = ["FunctionName", "Authorizer", "Streaming", "CognitoClientIds", "SecretArns", "UserPool"]
-    worked_out = ["CodeBucket", "CodeKey", "KeysFile", "CognitoUserPoolId"]
+    worked_out = ["BedrockRoleArns", "CodeBucket", "CodeKey", "KeysFile", "KnownOrigin", "CognitoUserPoolId"]
     assert sorted([*said, *by_hand, *worked_out]) == sorted(defaults())
     values = {
         "--api-name": "an api",
@@ -357,12 +359,12 @@ def test_every_parameter_of_the_template_has_an_option(aws: Cloud, tmp_path: Pat
 def test_front_door_that_changes_takes_the_function_url_with_it(aws: Cloud, tmp_path: Path) -> None:
     url = aws.outputs["Origin"] = "https://abc.lambda-url.eu-central-1.on.aws"
     assert run(aws, tmp_path, *QUICK, "--front-door", "function-url", "--yes").returncode == 0
-    parameters_of(aws)["PublicUrl"] = ""  # a second change that did not come about
+    parameters_of(aws)["KnownOrigin"] = ""  # a second change that did not come about
     assert run(aws, tmp_path, "deploy", "--yes").returncode == 0
-    assert parameters_of(aws)["PublicUrl"] == url
+    assert parameters_of(aws)["KnownOrigin"] == url
     done = run(aws, tmp_path, "deploy", "--front-door", "http-api", "--yes")
     assert f"clients are told {url}" not in done.stdout, done.stderr
-    assert parameters_of(aws)["PublicUrl"] == ""
+    assert parameters_of(aws)["KnownOrigin"] == ""
 
 
 def test_settings_with_which_the_function_would_not_start_are_refused(aws: Cloud, tmp_path: Path) -> None:
@@ -413,11 +415,22 @@ def test_logs_shows_what_the_function_wrote(aws: Cloud, tmp_path: Path) -> None:
     assert done.stdout == '{"decision": "refused"}\n', done.stderr
 
 
-def test_logs_goes_on_with_what_comes_until_the_credentials_end(aws: Cloud, tmp_path: Path) -> None:
+def test_logs_shows_what_the_authorizer_wrote_among_it(aws: Cloud, tmp_path: Path) -> None:
     deployed(aws)
+    aws.stacks["bearergate"].outputs["AuthorizerLogGroupName"] = "/bearergate/bearergate-authorizer"
+    of_authorizer = "/bearergate/bearergate-authorizer"
+    aws.logs = [aws.wrote("third", 1), aws.wrote("first", 3), aws.wrote("second", 2, of_authorizer)]
+    done = run(aws, tmp_path, "logs")
+    assert done.stdout == "first\nsecond\nthird\n", done.stderr
+
+
+def test_logs_goes_on_with_what_comes_and_what_comes_late_until_the_credentials_end(aws: Cloud, tmp_path: Path) -> None:
+    deployed(aws)
+    aws.logs = [aws.wrote("too old", 600), aws.wrote("first", 40)]
+    aws.arrives = [aws.wrote("late", 50)]
     aws.ends["FilterLogEvents"] = (2, RefusedError("ExpiredTokenException", "expired"))
     done = run(aws, tmp_path, "logs", "--follow", "--minutes", "5")
-    assert done.stdout == 2 * '{"decision": "refused"}\n'
+    assert done.stdout == "first\nlate\n"
     assert "The AWS credentials have expired" in refused(done)
 
 
@@ -434,7 +447,7 @@ def test_time_that_is_none_ends_in_a_sentence(aws: Cloud, tmp_path: Path, minute
 
 
 def test_name_that_no_stack_has_ends_in_a_sentence_before_anything_is_asked(aws: Cloud, tmp_path: Path) -> None:
-    assert "--function-name a b: give up to 40" in refused(run(aws, tmp_path, "status", "--function-name", "a b"))
+    assert "--function-name a b: give up to 64" in refused(run(aws, tmp_path, "status", "--function-name", "a b"))
     assert aws.asked == []
 
 
@@ -472,7 +485,7 @@ def test_aws_that_cannot_be_reached_ends_in_a_sentence(aws: Cloud, tmp_path: Pat
 
 
 def test_login_by_sso_that_has_expired_ends_in_a_sentence() -> None:
-    assert local_sentence(UnauthorizedSSOTokenError()) == "The AWS login has expired: aws sso login"
+    assert local_sentence(UnauthorizedSSOTokenError()).startswith("The AWS credentials cannot be renewed: log in")
 
 
 def test_destroy_that_is_not_wanted_removes_nothing(aws: Cloud, tmp_path: Path) -> None:
@@ -512,6 +525,25 @@ def test_destroy_deletes_the_user_pool_when_told(aws: Cloud, tmp_path: Path) -> 
     done = run(aws, tmp_path, "destroy", "--yes", "--delete-user-pools")
     assert f"The user pool {POOL} IS DELETED" in done.stdout, done.stderr
     assert aws.pools_deleted == [POOL]
+
+
+def test_destroy_deletes_every_domain_of_the_user_pool_first(aws: Cloud, tmp_path: Path) -> None:
+    deployed(aws, POOL)
+    aws.pools[POOL]["CustomDomain"] = "login.example.com"
+    done = run(aws, tmp_path, "destroy", "--yes", "--delete-user-pools")
+    assert done.returncode == 0, done.stderr
+    assert aws.asked.count("DeleteUserPoolDomain") == 2
+    assert aws.pools_deleted == [POOL]
+
+
+def test_user_pool_that_cannot_be_deleted_after_its_stack_is_named(aws: Cloud, tmp_path: Path) -> None:
+    deployed(aws, POOL)
+    aws.refuses["DeleteUserPool"] = [RefusedError("InvalidParameterException", "Deletion protection is active.")]
+    said = refused(run(aws, tmp_path, "destroy", "--yes", "--delete-user-pools"))
+    assert said == (
+        "bearergate: AWS refuses DeleteUserPool: Deletion protection is active.\n"
+        f"bearergate: bearergate is removed, and the user pool {POOL} is still there: delete it in the console\n"
+    )
 
 
 def test_destroy_with_nobody_to_ask_removes_nothing(aws: Cloud, tmp_path: Path) -> None:
@@ -566,20 +598,3 @@ def test_missing_extra_ends_in_a_sentence(aws: Cloud, tmp_path: Path, verb: str)
     paths = f"{tmp_path}{os.pathsep}{ROOT}"
     done = bearergate(*arguments, cwd=tmp_path, **(aws.environment() | {"PYTHONPATH": paths}))
     assert "This command needs boto3, which is not installed: pip install 'bearergate[lambda]'" in refused(done)
-
-
-def test_role_of_the_bedrock_reports_is_packaged_and_not_named_twice(tmp_path: Path) -> None:
-    said, role = Namespace(function_name="bearergate"), {"BedrockRoleArn": f"arn:aws:iam::{ACCOUNT}:role/reader"}
-    with contextlib.chdir(tmp_path):
-        (made,) = bedrock_settings(said, role).values()
-        assert settings_of_bedrock(made, tmp_path) == role["BedrockRoleArn"]
-        (tmp_path / "bedrock.yaml").write_text("accounts: []")
-        with pytest.raises(BadOptionError, match=r"bedrock\.yaml names roles already"):
-            bedrock_settings(said, role)
-        assert bedrock_settings(said, {"BedrockRoleArn": ""}) == {"bedrock.yaml": b"accounts: []"}
-
-
-def settings_of_bedrock(made: bytes, folder: Path) -> str | None:
-    """The role that the reports themselves read in such a file."""
-    (folder / "made.yaml").write_bytes(made)
-    return load({"BEARERGATE_BEDROCK_SETTINGS": str(folder / "made.yaml")}).accounts[0].role

@@ -67,6 +67,7 @@ def everything(driver: Driver, docker: Docker) -> None:
     (driver.folder / "bearergate.yaml").write_text(settings)
     driver.deploy()
     (driver.folder / "bearergate.yaml").unlink()
+    aws.stacks.clear()
     driver.deploy("--kept-pool", "eu-central-1_MadeHere1", "--image-uri", image)
     for verb in (["status"], ["logs"], ["destroy", "--yes", "--delete-user-pools"]):
         done = command(driver.folder, aws.environment(), *verb)
@@ -141,9 +142,12 @@ def test_role_of_the_function_is_what_the_prompt_library_calls(tmp_path: Path, a
     assert said == actions(policies("Role")["prompts"])
 
 
-def test_role_of_the_function_may_assume_the_role_of_the_reports_and_no_other() -> None:
-    (statement,) = policies("Role")["bedrock-role"]
-    assert (statement["Action"], statement["Resource"]) == ("sts:AssumeRole", {"Ref": "BedrockRoleArn"})
+@pytest.mark.parametrize(
+    ("policy", "named_by"), [("bedrock-role", "BedrockRoleArn"), ("bedrock-roles", "BedrockRoleArns")]
+)
+def test_role_of_the_function_may_assume_the_roles_of_the_reports_and_no_other(policy: str, named_by: str) -> None:
+    (statement,) = policies("Role")[policy]
+    assert (statement["Action"], statement["Resource"]) == ("sts:AssumeRole", {"Ref": named_by})
     assert "assume_role" in (ROOT / "tools" / "bedrock" / "aws.py").read_text("utf-8")
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from deploy.key_snapshot import file_name, in_order, of_pool, snapshots
+from deploy.key_snapshot import file_name, in_order, snapshots
 from deploy.packaged_files import region_of
 from deploy.parameters import Parameters
-from gateway.sources import load
+from gateway.sources import load, pool_issuer
 from tests.deploy.aws.cloudformation import POOL, surroundings
 from tests.deploy.aws.driven import Driver, Issuer, issuer
 
@@ -89,7 +89,9 @@ def test_one_issuer_that_is_down_does_not_keep_the_keys_of_another_out(driver: D
 
 def test_key_location_of_the_settings_is_asked_without_metadata(asked: Issuer) -> None:
     asked.metadata = {}
-    found = snapshots([{"issuer": "https://issuer.example", "jwks_uri": f"{asked.url}/keys", "algorithms": ["RS256"]}])
+    found = snapshots(
+        [{"issuer": "https://issuer.example", "jwks_uri": f"{asked.url}/keys", "algorithms": ["RS256"]}], []
+    )
     assert found.files == {file_name("https://issuer.example"): in_order(json.dumps({"keys": asked.keys}).encode())}
 
 
@@ -102,4 +104,4 @@ def test_key_location_of_the_settings_is_asked_without_metadata(asked: Issuer) -
 )
 def test_issuer_of_a_pool_is_named_as_the_template_names_it(kind: str, region: str, issuer_url: str) -> None:
     parameters = Parameters({"FunctionName": "bearergate", "UserPool": kind}, {})
-    assert of_pool(region_of(parameters, region, POOL), POOL) == issuer_url
+    assert pool_issuer(region_of(parameters, region, POOL), POOL) == issuer_url

@@ -19,8 +19,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from deploy.aws_access import Aws, AwsRefusedError
-from deploy.aws_options import BadOptionError
+from deploy.aws_access import Aws, AwsRefused
+from deploy.aws_options import BadOption
 from deploy.aws_secrets import fetched
 from deploy.package import Package, Runtime, written
 from deploy.packaged_files import PackagedFiles
@@ -75,7 +75,7 @@ def test_credentials_are_those_of_an_account(aws: Aws) -> None:
 
 
 def test_package_is_where_the_template_says_it_is(aws: Aws) -> None:
-    made = Zip(aws, "packages-of-mine", Runtime(), program)
+    made = Zip(aws, ACCOUNT, "packages-of-mine", Runtime(), program)
     made.make(PackagedFiles({"bearergate.yaml": b"a: 1"}, "", []))
     assert [line.split()[0] for line in made.in_words()] == ["make", "upload"]
     made.upload()
@@ -101,7 +101,7 @@ def test_repository_is_made_once_with_its_rules(aws: Aws) -> None:
     rules = json.loads(client.get_lifecycle_policy(repositoryName="bearergate")["lifecyclePolicyText"])
     assert rules["rules"][0]["selection"]["countNumber"] == 20
     assert repository.login().user == "AWS"
-    with pytest.raises(AwsRefusedError, match="AWS refuses CreateRepository: The repository with name 'bearergate'"):
+    with pytest.raises(AwsRefused, match="AWS refuses CreateRepository: The repository with name 'bearergate'"):
         repository.make()
 
 
@@ -135,13 +135,13 @@ def test_domain_of_a_pool_that_was_left_is_found_and_goes_with_it(aws: Aws) -> N
     pool = pool_of(client)
     client.create_user_pool_domain(UserPoolId=pool, Domain="acme-left")
     chosen = {"FunctionName": "bearergate", "UserPool": "new", "CognitoDomain": "acme-left"}
-    with pytest.raises(BadOptionError, match=f"is the domain of the user pool {pool}"):
+    with pytest.raises(BadOption, match=f"is the domain of the user pool {pool}"):
         Pools(aws, Parameters(chosen, {}), {}).judge()
     kept = {"FunctionName": "bearergate", "UserPool": "kept", "CognitoUserPoolId": pool}
     Pools(aws, Parameters(kept, {}), {}).judge()
     remove_pool(client, pool)
     Pools(aws, Parameters(chosen, {}), {}).judge()
-    with pytest.raises(BadOptionError, match="there is no such user pool"):
+    with pytest.raises(BadOption, match="there is no such user pool"):
         Pools(aws, Parameters(kept, {}), {}).judge()
 
 
@@ -194,9 +194,9 @@ def test_log_and_state_of_a_stack_are_told_and_it_is_removed(
     assert "told is removed." in command(tmp_path, environment, "destroy", "--yes", *name).stdout
 
 
-def test_plan_of_the_whole_template_changes_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+def test_plan_of_the_whole_template_changes_nothing(aws: Aws, environment: dict[str, str], tmp_path: Path) -> None:
     image = ("--image-uri", f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/bearergate:1")
-    pool = ("--cognito-user-pool-id", "eu-central-1_AbCdEfGhI", "--cognito-client-ids", "a1")
+    pool = ("--cognito-user-pool-id", pool_of(aws.client("cognito-idp")), "--cognito-client-ids", "a1")
     done = command(tmp_path, environment, "deploy", *image, *pool, "--function-name", "planned", "--plan")
     assert done.returncode == 0, done.stderr
     assert "make          Function (Lambda Function)" in done.stdout

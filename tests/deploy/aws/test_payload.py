@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deploy import image
-from deploy.aws_access import AwsRefusedError
-from deploy.package import CannotPackageError, Runtime
+from deploy.aws_access import Aws, AwsRefused
+from deploy.package import CannotPackage, Runtime
+from deploy.packaged_files import PackagedFiles
+from deploy.payload import Zip
 from deploy.repository import Login, Repository
-from tests.deploy.aws.cloudformation import ACCOUNT, REGION, REGISTRY_PASSWORD, Cloud, RefusedError, command
+from tests.deploy.aws.cloudformation import (
+    ACCOUNT,
+    REGION,
+    REGISTRY_PASSWORD,
+    Cloud,
+    RefusedError,
+    command,
+    surroundings,
+)
 from tests.deploy.aws.docker import Docker
 from tests.deploy.aws.dockerfile import ignored
 from tests.deploy.aws.driven import Driver, issuer
@@ -64,16 +75,58 @@ def test_package_is_made_for_what_the_stack_runs_on(driver: Driver) -> None:
     assert driver.parameters()["CodeBucket"] == "mine"
 
 
+def test_policies_in_cedar_are_packaged_with_what_decides_by_them(driver: Driver, settings: Path) -> None:
+    settings.write_text(f"{SETTINGS}resources: [{{cedar: {{policies: 'permit(principal, action, resource);'}}}}]\n")
+    driver.deploy()
+    settings.write_text(f"{SETTINGS}resources: [{{}}]\n")
+    driver.deploy()
+    assert driver.packaged_for == [Runtime(cedar=True), Runtime()]
+
+
+@pytest.mark.parametrize(
+    ("minor", "cedar", "said"),
+    [
+        pytest.param(sys.version_info.minor, False, "", id="the same Python"),
+        pytest.param(99, False, "so the package is without byte code for 3.99, and a cold start takes", id="another"),
+        pytest.param(sys.version_info.minor, True, "without byte code, as Cedar's engine takes its room", id="Cedar"),
+    ],
+)
+def test_package_without_byte_code_is_noted(driver: Driver, aws: Cloud, minor: int, cedar: bool, said: str) -> None:
+    with surroundings(driver.folder, aws.environment()):
+        made = Zip(Aws(REGION), ACCOUNT, BUCKET, Runtime(minor=minor), driver.program)
+        made.make(PackagedFiles({}, "", [], cedar=cedar))
+        assert said in (noted := "".join(made.notes()))
+    assert bool(noted) == bool(said)
+
+
+def test_note_of_the_package_is_shown_with_the_plan(driver: Driver) -> None:
+    shown = driver.deploy("--plan", agreed=False)
+    assert ("without byte code" in shown) == (sys.version_info.minor != Runtime().minor)
+
+
 def test_package_that_cannot_go_up_leaves_no_change_behind(driver: Driver, aws: Cloud) -> None:
     aws.refuses["CreateBucket"] = [RefusedError("AccessDenied", "perform: s3:CreateBucket", 403)]
-    with pytest.raises(AwsRefusedError, match="may not do s3:CreateBucket"):
+    with pytest.raises(AwsRefused, match="may not do s3:CreateBucket"):
         driver.deploy()
     assert aws.stacks == {}
 
 
+def test_package_is_not_given_to_a_stranger_who_has_taken_the_name_of_the_bucket(driver: Driver, aws: Cloud) -> None:
+    aws.buckets[BUCKET] = REGION
+    aws.open_buckets.add(BUCKET)
+    with pytest.raises(AwsRefused, match=f"The bucket {BUCKET} is not yours, .*: name one of yours with --bucket"):
+        driver.deploy()
+    assert (aws.objects, aws.stacks) == ({}, {})
+
+
+def test_whose_the_bucket_is_is_said_with_the_package_too(driver: Driver, aws: Cloud) -> None:
+    driver.deploy()
+    assert aws.owners_said == {"HeadBucket": ACCOUNT, "PutObject": ACCOUNT}
+
+
 def test_bucket_that_fails_in_another_way_is_passed_on(driver: Driver, aws: Cloud) -> None:
     aws.refuses["HeadBucket"] = [RefusedError("x", "y", 400)]
-    with pytest.raises(AwsRefusedError, match="AWS refuses HeadBucket"):
+    with pytest.raises(AwsRefused, match="AWS refuses HeadBucket"):
         driver.deploy()
 
 
@@ -111,7 +164,7 @@ def test_image_is_built_pushed_and_deployed(driver: Driver, aws: Cloud, docker: 
     assert known["logged_in"] == [], "the login ends with the push"
     assert ["build", "--platform", "linux/arm64", "--tag", uri] == [*known["asked"]][1][:5]
     wheel = [name for name in known["context"] if name.endswith(".whl")]
-    assert sorted(known["context"]) == sorted(["Dockerfile", "settings/bearergate.yaml", *wheel])
+    assert sorted(known["context"]) == sorted(["Dockerfile", "constraints.txt", "settings/bearergate.yaml", *wheel])
     assert len(wheel) == 1
     assert not any(ignored(Path(name), ROOT / ".dockerignore") for name in known["context"] if name != "Dockerfile")
     assert not [word for words in known["asked"] for word in words if REGISTRY_PASSWORD in word]
@@ -157,7 +210,7 @@ def test_refusal_of_docker_ends_in_a_sentence_and_leaves_no_change_behind(
     driver: Driver, aws: Cloud, docker: Docker, refuses: str, sentence: str
 ) -> None:
     docker.refuse(refuses)
-    with pytest.raises(CannotPackageError, match=sentence):
+    with pytest.raises(CannotPackage, match=sentence):
         driver.deploy("--image", over=on_path(docker))
     assert aws.stacks == {}
     assert docker.state["logged_in"] == []
@@ -165,12 +218,12 @@ def test_refusal_of_docker_ends_in_a_sentence_and_leaves_no_change_behind(
 
 def test_login_that_the_registry_does_not_take_ends_in_a_sentence(driver: Driver, docker: Docker) -> None:
     docker.state = {**docker.state, "password": "another"}
-    with pytest.raises(CannotPackageError, match=rf"docker login to {REGISTRY} failed: Error response from daemon"):
+    with pytest.raises(CannotPackage, match=rf"docker login to {REGISTRY} failed: Error response from daemon"):
         driver.deploy("--image", over=on_path(docker))
 
 
 def test_docker_that_is_not_there_ends_in_a_sentence(driver: Driver, aws: Cloud, tmp_path: Path) -> None:
-    with pytest.raises(CannotPackageError, match="--image needs Docker, which is not there: install it, or leave"):
+    with pytest.raises(CannotPackage, match="--image needs Docker, which is not there: install it, or leave"):
         driver.deploy("--image", over={"PATH": str(tmp_path / "nowhere")})
     assert aws.changing() == []
 
@@ -179,7 +232,15 @@ def test_permission_to_look_at_the_repository_that_is_missing_is_named(
     driver: Driver, aws: Cloud, docker: Docker
 ) -> None:
     aws.refuses["DescribeImages"] = [RefusedError("AccessDeniedException", "perform: ecr:DescribeImages")]
-    with pytest.raises(AwsRefusedError, match="may not do ecr:DescribeImages"):
+    with pytest.raises(AwsRefused, match="may not do ecr:DescribeImages"):
+        driver.deploy("--image", over=on_path(docker))
+    assert aws.stacks == {}
+
+
+@pytest.mark.parametrize("action", ["PutLifecyclePolicy", "SetRepositoryPolicy"])
+def test_repository_that_is_only_half_made_is_named(driver: Driver, aws: Cloud, docker: Docker, action: str) -> None:
+    aws.refuses[action] = [RefusedError("AccessDeniedException", f"perform: ecr:{action}")]
+    with pytest.raises(AwsRefused, match=f"ecr:{action}.* bearergate is there without its rules: delete it"):
         driver.deploy("--image", over=on_path(docker))
     assert aws.stacks == {}
 
@@ -191,6 +252,7 @@ def test_context_of_an_image_is_what_its_dockerfile_installs(tmp_path: Path) -> 
         assert first.digest == second.digest != image.digest(first.folder, "x86_64")
         assert (first.folder / "settings" / "keys" / "a.json").read_bytes() == b"{}"
         assert (first.folder / "Dockerfile").read_bytes() == image.DOCKERFILE.read_bytes()
+        assert (first.folder / "constraints.txt").read_bytes() == (ROOT / "constraints.txt").read_bytes()
         (wheel,) = first.folder.glob("*.whl")
         shutil.unpack_archive(wheel, tmp_path, "zip")
     assert (tmp_path / "deploy" / "aws_lambda.py").exists()

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from deploy.aws_access import AwsRefusedError
-from deploy.aws_options import BadOptionError
-from deploy.key_snapshot import Snapshots, file_name, of_pool
+from deploy.aws_access import AwsRefused
+from deploy.aws_options import BadOption
+from deploy.key_snapshot import Snapshots, file_name
 from deploy.registration import is_as_wanted
+from gateway.sources import pool_issuer
 from tests.deploy.aws.cloudformation import ACCOUNT, POOL, REGION, Cloud, FakeStack, RefusedError, command
 from tests.deploy.aws.conftest import OUTPUTS
 from tests.deploy.aws.driven import Driver
@@ -41,7 +42,7 @@ def unknown_keys(issuers: Iterable[Mapping[str, Any]], _: Iterable[str]) -> Snap
 def test_keys_of_a_new_pool_are_packaged_as_soon_as_it_is_there(driver: Driver) -> None:
     driver.take = known_keys
     assert "telling the function:" in driver.deploy(*NEW)
-    name = file_name(of_pool(REGION, MADE))
+    name = file_name(pool_issuer(REGION, MADE))
     assert driver.parameters()["KeysFile"] == name
     assert name in driver.held()
     assert "No changes" in driver.deploy(), "the next deployment packages the same"
@@ -51,7 +52,7 @@ def test_keys_of_a_new_pool_are_packaged_as_soon_as_it_is_there(driver: Driver) 
 def test_new_pool_whose_keys_cannot_be_had_yet_is_deployed_without(driver: Driver) -> None:
     driver.take = unknown_keys
     said = driver.deploy(*NEW)
-    assert f"Note: the keys of {of_pool(REGION, MADE)} are not packaged" in said
+    assert f"Note: the keys of {pool_issuer(REGION, MADE)} are not packaged" in said
     assert "telling the function" not in said
     assert driver.parameters()["KeysFile"] == ""
 
@@ -59,19 +60,51 @@ def test_new_pool_whose_keys_cannot_be_had_yet_is_deployed_without(driver: Drive
 def test_keys_of_an_existing_pool_are_packaged_unless_the_settings_name_issuers(driver: Driver) -> None:
     driver.take = known_keys
     driver.deploy(*EXISTING)
-    assert driver.parameters()["KeysFile"] == file_name(of_pool(REGION, POOL))
-    driver.deploy(*IMAGE)
-    assert driver.parameters()["KeysFile"] == "", "an image may not have the file"
+    assert driver.parameters()["KeysFile"] == file_name(pool_issuer(REGION, POOL))
     settings = "issuers: [{issuer: https://a.example}]\nresources: [{scopes: [use]}]\n"
     (driver.folder / "bearergate.yaml").write_text(settings)
-    driver.deploy("--image-uri", "")
-    assert driver.parameters()["KeysFile"] == "", "what the settings say of issuers is not overruled"
+    with pytest.raises(BadOption, match=r"--cognito-user-pool-id: bearergate\.yaml names issuers as well"):
+        driver.deploy()
+    driver.deploy("--cognito-user-pool-id", "")
+    assert driver.parameters()["KeysFile"] == ""
     assert file_name("https://a.example") in driver.held()
+
+
+def test_keys_of_an_existing_pool_are_not_known_to_be_in_an_image(driver: Driver) -> None:
+    driver.take = known_keys
+    driver.deploy(*EXISTING, *IMAGE)
+    assert driver.parameters()["KeysFile"] == ""
+
+
+@pytest.mark.parametrize(
+    ("pool", "sentence"),
+    [
+        pytest.param("eu-central-1_Misspelt", f"this account has no such user pool in {REGION}", id="here"),
+        pytest.param("us-east-1_AbCdEfGhI", "no keys of another one", id="in another region"),
+    ],
+)
+def test_pool_that_is_nowhere_ends_in_a_sentence(driver: Driver, aws: Cloud, pool: str, sentence: str) -> None:
+    driver.take = unknown_keys
+    with pytest.raises(BadOption, match=f"--cognito-user-pool-id {pool}: .*{sentence}"):
+        driver.deploy("--cognito-user-pool-id", pool, "--cognito-client-ids", "a1", *IMAGE)
+    assert aws.changing() == []
+
+
+@pytest.mark.parametrize("pool", ["eu-central-1_OfOthers", "us-east-1_AbCdEfGhI"])
+def test_pool_of_another_account_or_region_is_there_if_its_keys_are(driver: Driver, pool: str) -> None:
+    driver.take = known_keys
+    driver.deploy("--cognito-user-pool-id", pool, "--cognito-client-ids", "a1", *IMAGE)
+    assert driver.parameters()["CognitoUserPoolId"] == pool
+
+
+def test_domain_of_an_existing_pool_is_said_to_be_its_own(driver: Driver) -> None:
+    said = driver.deploy(*EXISTING, "--cognito-domain", "acme-mcp", *IMAGE)
+    assert f"Note: --cognito-domain is not used: people log in at the domain that {POOL} has" in said
 
 
 def test_domain_that_a_removed_deployment_left_is_named_with_what_to_do(driver: Driver, aws: Cloud) -> None:
     sentence = f"--cognito-domain acme-mcp is the domain of the user pool {POOL}.*--kept-pool {POOL}, or choose"
-    with pytest.raises(BadOptionError, match=sentence):
+    with pytest.raises(BadOption, match=sentence):
         driver.deploy("--new-pool", "--cognito-domain", "acme-mcp", *IMAGE)
     assert aws.changing() == []
 
@@ -111,7 +144,7 @@ def test_pool_that_cannot_be_used_again_ends_in_a_sentence(
     driver: Driver, aws: Cloud, pool: dict[str, Any] | None, sentence: str
 ) -> None:
     aws.pools |= {MADE: pool} if pool else {}
-    with pytest.raises(BadOptionError, match=sentence):
+    with pytest.raises(BadOption, match=sentence):
         driver.deploy("--kept-pool", MADE, *IMAGE)
     assert aws.changing() == []
 
@@ -119,7 +152,7 @@ def test_pool_that_cannot_be_used_again_ends_in_a_sentence(
 def test_permission_to_look_at_a_pool_that_is_missing_is_named(driver: Driver, aws: Cloud) -> None:
     denied = f"User: arn:aws:iam::{ACCOUNT}:user/ada is not authorized to perform: cognito-idp:DescribeUserPool on x"
     aws.refuses["DescribeUserPool"] = [RefusedError("AccessDeniedException", denied)]
-    with pytest.raises(AwsRefusedError, match="may not do cognito-idp:DescribeUserPool"):
+    with pytest.raises(AwsRefused, match="may not do cognito-idp:DescribeUserPool"):
         driver.deploy("--kept-pool", MADE, *IMAGE)
 
 
@@ -164,7 +197,7 @@ def test_registration_leaves_everything_else_of_a_pool_as_it_is(driver: Driver, 
 
 def test_plan_without_registration_is_named_before_anything_is_changed(driver: Driver, aws: Cloud) -> None:
     aws.pools[POOL]["UserPoolTier"] = "LITE"
-    with pytest.raises(AwsRefusedError, match=f"the user pool {POOL} is on the plan Lite, which has no registration"):
+    with pytest.raises(AwsRefused, match=f"the user pool {POOL} is on the plan Lite, which has no registration"):
         driver.deploy(*EXISTING, *IMAGE, "--native-registration", "open")
     assert aws.changing() == []
 
@@ -202,7 +235,7 @@ def test_pool_without_a_resource_server_of_the_gate_lets_registered_clients_ask_
 def test_refusal_of_the_pool_ends_in_a_sentence(driver: Driver, aws: Cloud, code: str, sentence: str) -> None:
     driver.deploy(*EXISTING, *IMAGE)
     aws.refuses["DescribeResourceServer"] = [RefusedError(code, "no") for _ in range(3)]
-    with pytest.raises(AwsRefusedError, match=sentence):
+    with pytest.raises(AwsRefused, match=sentence):
         driver.deploy("--native-registration", "open")
     assert "DcrConfiguration" not in aws.pools[POOL]
 

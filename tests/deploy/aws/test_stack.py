@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from deploy.aws_access import AwsRefusedError
+from deploy.aws_access import AwsRefused
 from deploy.change_set import in_words
 from deploy.stack import ChangeSet, Stack
 from tests.deploy.aws.cloudformation import POOL, REGION, Cloud, FakeStack, RefusedError, cloud
@@ -47,9 +47,64 @@ def test_change_set_is_waited_for(aws: Cloud, client: Any) -> None:
 
 def test_change_set_that_fails_for_another_reason_is_deleted_and_says_why(aws: Cloud, client: Any) -> None:
     aws.set_fails = "Template error: instance of Fn::GetAtt references undefined resource X"
-    with pytest.raises(AwsRefusedError, match="CloudFormation refuses the change: Template error"):
+    with pytest.raises(AwsRefused, match="CloudFormation refuses the change: Template error"):
         Stack(client, "mine").prepare(TEMPLATE, NAME)
     assert aws.stacks == {}
+
+
+@pytest.mark.parametrize("creates", [True, False], ids=["a new stack", "one that is there"])
+@pytest.mark.parametrize("action", ["ExecuteChangeSet", "DescribeStackEvents"])
+def test_change_that_was_not_begun_is_taken_back(aws: Cloud, client: Any, action: str, creates: bool) -> None:
+    if not creates:
+        aws.stacks["mine"] = FakeStack("mine", "CREATE_COMPLETE", made_from=("", {}))
+    ours = Stack(client, "mine")
+    change_set = ours.prepare(TEMPLATE, NAME)
+    assert change_set is not None
+    aws.refuses[action] = [RefusedError("AccessDenied", f"perform: cloudformation:{action} on x", 403)]
+    with pytest.raises(AwsRefused, match=f"may not do cloudformation:{action}: ask for that permission$"):
+        list(ours.apply(change_set))
+    assert [(stack.status, stack.sets) for stack in aws.stacks.values()] == [("CREATE_COMPLETE", {})] * (not creates)
+
+
+def test_change_that_cannot_be_taken_back_ends_with_why_it_was_not_applied(aws: Cloud, client: Any) -> None:
+    ours = Stack(client, "mine")
+    change_set = ours.prepare(TEMPLATE, NAME)
+    assert change_set is not None
+    aws.refuses["ExecuteChangeSet"] = [RefusedError("AccessDenied", "perform: cloudformation:ExecuteChangeSet on x")]
+    aws.refuses["DeleteChangeSet"] = [RefusedError("AccessDenied", "perform: cloudformation:DeleteChangeSet on x")]
+    with pytest.raises(AwsRefused, match="may not do cloudformation:ExecuteChangeSet"):
+        list(ours.apply(change_set))
+
+
+def test_stack_that_somebody_else_makes_meanwhile_stays(aws: Cloud, client: Any) -> None:
+    ours = Stack(client, "mine")
+    change_set = ours.prepare(TEMPLATE, NAME)
+    assert change_set is not None
+    aws.stacks["mine"].status = "CREATE_IN_PROGRESS"
+    ours.forget(change_set)
+    assert aws.stacks["mine"].sets == {}
+    assert "DeleteStack" not in aws.asked
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        pytest.param(RefusedError("Throttling", "Rate exceeded"), "asks to slow down", id="throttled"),
+        pytest.param(RefusedError("ExpiredToken", "expired", 403), "credentials have expired", id="expired"),
+    ],
+)
+def test_change_that_can_be_followed_no_further_goes_on_and_that_is_said(
+    aws: Cloud, client: Any, refusal: RefusedError, sentence: str
+) -> None:
+    aws.stacks["mine"] = FakeStack("mine", "CREATE_COMPLETE", made_from=("", {}))
+    ours = Stack(client, "mine")
+    change_set = ours.prepare(TEMPLATE, NAME)
+    assert change_set is not None
+    aws.ends["DescribeStackEvents"] = (1, refusal)
+    goes_on = "The change of mine goes on at AWS: follow it with `bearergate status --function-name mine`"
+    with pytest.raises(AwsRefused, match=f"{sentence}.* {goes_on}"):
+        list(ours.apply(change_set))
+    assert "ExecuteChangeSet" in aws.asked
 
 
 def test_events_come_in_their_order_and_each_once_until_all_is_done(aws: Cloud, client: Any) -> None:
@@ -70,7 +125,7 @@ def test_failure_without_a_failed_resource_names_the_stack(aws: Cloud, client: A
     change_set = ours.prepare(TEMPLATE, NAME)
     assert change_set is not None
     aws.stacks["mine"].next_statuses = ["UPDATE_ROLLBACK_COMPLETE"]
-    with pytest.raises(AwsRefusedError, match="mine failed: see its events in the console The stack is now UPDATE_"):
+    with pytest.raises(AwsRefused, match="mine failed: see its events in the console The stack is now UPDATE_"):
         list(ours.apply(change_set))
 
 

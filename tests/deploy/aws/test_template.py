@@ -14,9 +14,14 @@ import pytest
 import yaml
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]  # likewise
 
+from deploy.deployment import STAGED
+from deploy.function_settings import readable
+from deploy.intrinsics import Filled
+from deploy.parameters import Parameters
+from deploy.stack_values import FACADE, RESOURCE, SEAL_KEYS_FILE, function_values
 from gateway.seal import KEY_BYTES, _key
 from gateway.settings import Settings
-from gateway.sources import add_cognito, parse, values_of
+from gateway.sources import add_cognito, parse
 from tests.deploy.aws.cloudformation import POOL
 from tests.deploy.laptop import ROOT
 
@@ -36,11 +41,12 @@ POOLS: dict[str, dict[str, str]] = {
     "new": {"CognitoDomain": "acme-mcp", "NativeRegistration": "open"},
     "kept": {"CognitoUserPoolId": "eu-central-1_AbCdEfGhI", "KeysFile": "keys/0123456789abcdef.json"},
 }
-CLIENT_IDS = {"Fn::Split": [",", {"Ref": "CognitoClientIds"}]}
+LISTS = ("SecretArns", "BedrockRoleArns")
 MINE = ("PoolResourceServer", "FacadeClient")  # of the gate at a pool: of no use without it, and in the way of the next
 DOORS = ["http-api", "rest-api", "function-url"]
 SHARED = {
     "BedrockRoleArn": "arn:aws:iam::111122223333:role/reader",
+    "BedrockRoleArns": "arn:aws:iam::444455556666:role/reader",
     "PromptsBucket": "prompts-of-mine",
     "AlarmTopicArn": "arn:aws:sns:eu-central-1:111122223333:alarms",
     "UpstreamUrl": "https://mcp.internal.example.com/mcp",
@@ -72,7 +78,7 @@ def template() -> dict[str, Any]:
 
 def lint(*rows: Mapping[str, str]) -> list[str]:
     """What cfn-lint finds with each of these rows of parameters; in this process, and many at once, to be quick."""
-    given = [{key: [value] if key == "SecretArns" else value for key, value in row.items()} for row in rows]
+    given = [{key: [value] if key in LISTS else value for key, value in row.items()} for row in rows]
     config = ManualArgs(regions=["eu-central-1"], parameters=given)
     return [str(match) for match in cfnlint.api.lint(TEMPLATE.read_text("utf-8"), None, None, config)]
 
@@ -88,6 +94,7 @@ def choices() -> dict[str, list[dict[str, str]]]:
         "domain": [{}, {key: value for key, value in DOMAIN.items() if key != "HostedZoneId"}, DOMAIN],
         "alarms": [{}, {"AlarmTopicArn": SHARED["AlarmTopicArn"]}, {"AlarmEmail": "ops@example.com"}],
         "keys": [{}, {"KeysFile": "keys/0123456789abcdef.json"}],
+        "origin": [{}, {"KnownOrigin": "https://mcp.example.com"}],
         "secrets": [{}, {"SecretArns": SECRETS}],
     }
     return both | {name: [{}, {name: value}] for name, value in SHARED.items() if name != "AlarmTopicArn"}
@@ -239,46 +246,114 @@ def test_generated_seal_key_is_a_seal_key() -> None:
 def test_every_variable_of_the_functions_is_a_setting() -> None:
     names = {f"BEARERGATE_{field.upper()}" for field in Settings.__struct_fields__}
     known = names | {"BEARERGATE_PROMPTS_BUCKET", "AWS_LAMBDA_EXEC_WRAPPER", "AUTHORIZER_CACHE_SECONDS"}
+    known |= {"AUTHORIZER_RAISES", RESOURCE, FACADE, SEAL_KEYS_FILE}
     for function in ("Function", "AuthorizerFunction"):
         variables = template()["Resources"][function]["Properties"]["Environment"]["Variables"]
-        assert {name for name in variables if not name.startswith("COGNITO_")} <= known
+        assert {name for name in variables if not name.startswith(("COGNITO_", "BEARERGATE_BEDROCK_"))} <= known
 
 
-def test_settings_of_a_new_pool_are_good_to_serve() -> None:
+def filled(**said: str) -> Filled:
+    return Filled(Parameters({"FunctionName": "bearergate", **said}, {}), "eu-central-1")
+
+
+@pytest.mark.parametrize("function", ["Function", "AuthorizerFunction"])
+def test_variables_are_good_to_serve_whatever_the_parameters_are(function: str) -> None:
     """What the template writes, with the names AWS would put in, is read by the gate itself."""
-    variables = template()["Resources"]["Function"]["Properties"]["Environment"]["Variables"]
-    names = {"AWS::Region": "eu-central-1", "AWS::URLSuffix": "amazonaws.com", "Id": POOL, "KeysFile": ""}
-    names |= {"Origin.Value": "https://mcp.example.com", "ResourcePath": "mcp", "FacadeClient": "a1", "Upstream": ""}
+    for row in combinations():
+        issuers = {} if row["UserPool"] != "settings" else {"BEARERGATE_ISSUERS": "[{issuer: https://i.example}]"}
+        variables = filled(**row | {"KeysFile": ""}).variables(function)
+        values, problems = function_values(variables | issuers)
+        settings = parse(readable(values, problems, image=False), problems)
+        (resource,) = settings.resources
+        url = settings.url_of(resource)
+        if row["UserPool"] in ("new", "kept"):
+            read = [] if resource.upstream else ["greetings:read", "bedrock:read", "prompts:read"]
+            assert resource.scopes == [f"{url}/{scope}" for scope in ("mcp:use", *read)]
+            assert settings.issuers[0].resource_server == url
+        if function == "Function":
+            assert (resource.upstream is not None) == ("UpstreamUrl" in row)
+            assert bool(settings.seal_keys) == (row["UserPool"] in ("new", "kept") or "UpstreamUrl" in row)
+            assert (settings.facade != "off") == (row["UserPool"] in ("new", "kept"))
 
-    def text(value: Any) -> str:
-        sub = value["Fn::If"][1]["Fn::Sub"]
-        sub = sub if isinstance(sub, str) else sub[0]
-        return re.sub(r"\$\{([^}]+)\}", lambda m: names.get(m[1], "arn"), sub)
 
-    environment = {"BEARERGATE_PUBLIC_URL": names["Origin.Value"], "BEARERGATE_SEAL_KEYS": f"[{'a' * 43}]"}
-    for name in ("ISSUERS", "RESOURCES", "FACADE"):
-        environment[f"BEARERGATE_{name}"] = text(variables[f"BEARERGATE_{name}"])
-    values, problems = values_of(None, environment)
-    values["facade"] = {"client_id": values["facade"]["client_id"], "client_secret": "known at AWS"}
-    settings = parse(values, problems)
-    assert settings.url_of(settings.resources[0]) == "https://mcp.example.com/mcp"
-    assert settings.issuers[0].issuer == f"https://cognito-idp.eu-central-1.amazonaws.com/{POOL}"
+@pytest.mark.parametrize(
+    ("said", "origin"),
+    [
+        pytest.param({}, "https://not-known-yet.execute-api.eu-central-1.amazonaws.com", id="HTTP API"),
+        pytest.param(
+            {"FrontDoor": "rest-api"}, "https://not-known-yet.execute-api.eu-central-1.amazonaws.com", id="REST API"
+        ),
+        pytest.param({"FrontDoor": "function-url"}, "https://not-known-yet.invalid", id="function URL"),
+        pytest.param({"KnownOrigin": "https://a.example"}, "https://a.example", id="what is known"),
+        pytest.param(
+            {"KnownOrigin": "https://a.example", "DomainName": "b.example"}, "https://b.example", id="domain name"
+        ),
+        pytest.param(
+            {"DomainName": "b.example", "PublicUrl": "https://c.example"}, "https://c.example", id="public URL"
+        ),
+    ],
+)
+def test_origin_is_the_nearest_that_is_named(said: dict[str, str], origin: str) -> None:
+    assert filled(**said).variables("Function")["BEARERGATE_PUBLIC_URL"] == origin
 
 
 @pytest.mark.parametrize("clients", ["a1,b2", ""], ids=["two clients", "no clients"])
 def test_settings_of_an_existing_pool_whose_keys_are_packaged_are_what_they_are_without(clients: str) -> None:
+    pool = {"UserPool": "existing", "CognitoUserPoolId": POOL, "CognitoClientIds": clients}
     for function in ("Function", "AuthorizerFunction"):
-        variables = template()["Resources"][function]["Properties"]["Environment"]["Variables"]
-        text, told = variables["BEARERGATE_ISSUERS"]["Fn::If"][2]["Fn::If"][1]["Fn::Sub"]
-        assert told["Clients"]["Fn::If"][1] == {"Fn::Join": ["", ['"', {"Fn::Join": ['","', CLIENT_IDS]}, '"']]}
-        joined = '"' + '","'.join(clients.split(",")) + '"' if clients else ""
-        names = {"PoolRegion": "eu-central-1", "AWS::URLSuffix": "amazonaws.com", "CognitoUserPoolId": POOL}
-        names |= {"KeysFile": "keys/a.json", "Clients": joined}
-        for name, value in names.items():
-            text = text.replace(f"${{{name}}}", value)
-        (written,) = json.loads(text)
-        environment = {"COGNITO_REGION": "eu-central-1", "COGNITO_USER_POOL_ID": POOL}
+        (written,) = json.loads(filled(**pool, KeysFile="keys/a.json").variables(function)["BEARERGATE_ISSUERS"])
         values: dict[str, Any] = {}
-        add_cognito(values, environment | {"COGNITO_ALLOWED_CLIENT_IDS": clients}, [])
+        add_cognito(values, filled(**pool).variables(function), [])
         assert written.pop("jwks_file") == "keys/a.json"
         assert {key: value for key, value in written.items() if value} == values["issuers"][0]
+
+
+def named_in(part: object) -> set[str]:
+    """The parameters that a part of the template is made from, conditions and the origin included."""
+    if isinstance(part, list):
+        return {name for each in part for name in named_in(each)}
+    if not isinstance(part, dict):
+        return set()
+    found = {name for key, each in part.items() if key != "Condition" for name in named_in(each)}
+    texts = part.get("Fn::Sub", "") if isinstance(part.get("Fn::Sub"), str) else (part.get("Fn::Sub") or [""])[0]
+    names = {part.get("Ref", ""), part.get("Fn::GetAtt", ""), *re.findall(r"\$\{([^}]+)\}", texts)}
+    conditions = {name for name in (part.get("Fn::Condition"), (part.get("Fn::If") or [None])[0]) if name}
+    found |= {name for each in conditions for name in named_in(template()["Conditions"][each])}
+    if "Origin.Value" in names:
+        found |= named_in(template()["Resources"]["Origin"]["Properties"])
+    if "AuthorizerFunction.Arn" in names:
+        found |= named_in(template()["Resources"]["AuthorizerFunction"]["Properties"]["FunctionName"])
+    return {*found, *(names & template()["Parameters"].keys())}
+
+
+def test_rest_api_is_deployed_again_when_what_it_is_made_from_changes() -> None:
+    """A stage goes on with the authorizer, the responses and the integrations of its deployment."""
+    kinds = ("Method", "Resource", "Authorizer", "GatewayResponse")
+    made = [
+        each for each in template()["Resources"].values() if each["Type"] in {f"AWS::ApiGateway::{k}" for k in kinds}
+    ]
+    assert len(made) == 9
+    needed = {name for each in made for name in named_in(each["Properties"])}
+    assert needed - {"FunctionName"} == {*STAGED}, "a stack is of one function"
+
+
+def test_refusals_of_the_authorizer_raise_the_same_alarm() -> None:
+    made = template()["Resources"]
+    filters = [made[name]["Properties"] for name in ("Refusals", "AuthorizerRefusals")]
+    assert filters[0]["MetricTransformations"] == filters[1]["MetricTransformations"]
+    assert filters[0]["FilterPattern"] == filters[1]["FilterPattern"]
+    assert [each["LogGroupName"]["Ref"] for each in filters] == ["LogGroup", "AuthorizerLogGroup"]
+
+
+def test_web_pages_can_read_what_a_rest_api_refuses_itself() -> None:
+    made = [each["Properties"] for each in template()["Resources"].values() if each["Type"].endswith("GatewayResponse")]
+    allowed = {each["ResponseParameters"]["gatewayresponse.header.Access-Control-Allow-Origin"] for each in made}
+    exposed = {each["ResponseParameters"]["gatewayresponse.header.Access-Control-Expose-Headers"] for each in made}
+    assert (allowed, exposed) == ({"'*'"}, {"'WWW-Authenticate, Mcp-Session-Id'"})
+
+
+def test_domain_name_stays_when_one_kind_of_api_takes_the_place_of_the_other() -> None:
+    """Two resources of one name would be in each other's way: the new one is made first."""
+    kinds = [each["Type"] for each in template()["Resources"].values()]
+    assert [kind for kind in kinds if kind.endswith("::DomainName")] == ["AWS::ApiGatewayV2::DomainName"]
+    assert template()["Resources"]["ApiDomain"]["Condition"] == "ApiHasDomain"
