@@ -14,11 +14,15 @@ import pytest
 import yaml
 from cfnlint.config import ManualArgs  # type: ignore[import-untyped]  # likewise
 
+from deploy.assembly import assemble
 from deploy.deployment import STAGED
 from deploy.function_settings import readable
 from deploy.intrinsics import Filled
 from deploy.parameters import Parameters
 from deploy.stack_values import FACADE, RESOURCE, SEAL_KEYS_FILE, function_values
+from gateway.operation import Target
+from gateway.policy import Policy
+from gateway.principal import Principal
 from gateway.seal import KEY_BYTES, _key
 from gateway.settings import Settings
 from gateway.sources import add_cognito, parse
@@ -274,6 +278,18 @@ def test_variables_are_good_to_serve_whatever_the_parameters_are(function: str) 
             assert (resource.upstream is not None) == ("UpstreamUrl" in row)
             assert bool(settings.seal_keys) == (row["UserPool"] in ("new", "kept") or "UpstreamUrl" in row)
             assert (settings.facade != "off") == (row["UserPool"] in ("new", "kept"))
+
+
+def test_first_login_at_a_pool_of_the_stack_may_use_what_the_own_tools_read() -> None:
+    """Behind a front door that renames challenges there is no second one."""
+    values, problems = function_values(filled(UserPool="new", CognitoDomain="acme", KeysFile="").variables("Function"))
+    settings = assemble(parse(readable(values, problems, image=False), problems)).settings
+    (resource,) = settings.resources
+    somebody = Principal("https://i.example", "a", "c", frozenset(resource.scopes), frozenset(), 0.0)
+    policy = Policy(resource.scopes, resource.rules)
+    reading = ("greet", "get_bedrock_usage_report", "read_prompt")
+    assert all(policy.may(somebody, Target("tool", tool)) for tool in reading)
+    assert not any(policy.may(somebody, Target("tool", tool)) for tool in ("multi-greet", "create_prompt"))
 
 
 @pytest.mark.parametrize(
