@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from client.errors import BadInput, ClientError
-from client.plain import line
+from client.plain import check_text, line
 from client.schema import choices_of, kind_of, properties_of, required_of
 
 _SECRET = re.compile(r"passw|secret|token|api.?key|credential", re.IGNORECASE)
@@ -52,6 +52,9 @@ def arguments_of(text: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(text)
+        check_text(json.dumps(found, ensure_ascii=False))
+    except RecursionError:
+        raise BadInput("The arguments are nested too deeply") from None
     except ValueError as error:
         raise BadInput(f'Arguments are a JSON object like {{"name": "value"}}; this is none: {error}') from None
     if not isinstance(found, dict):
@@ -79,12 +82,15 @@ async def completed(schema: Mapping[str, Any], given: dict[str, Any], asker: Ask
     return given
 
 
-async def answer(name: str, schema: Mapping[str, Any], asker: Asker) -> Any:
-    """A value for one property, asked for until it fits the type."""
-    question = f"{line(name)}{_hint(schema)}: "
+async def answer(name: str, schema: Mapping[str, Any], asker: Asker, *, optional: bool = False) -> Any:
+    """A value for one property, asked for until it fits the type; None for one that may be left out, and is."""
+    question = f"{line(name)}{_hint(schema, optional=optional)}: "
     while True:
+        text = await asker.ask(question, secret=is_secret(name, schema))
+        if optional and text == "" and "default" not in schema:
+            return None
         try:
-            return value_of(await asker.ask(question, secret=is_secret(name, schema)), schema)
+            return value_of(text, schema)
         except ValueError as error:
             question = f"{line(name)} ({error}): "
 
@@ -98,7 +104,7 @@ def value_of(text: str, schema: Mapping[str, Any]) -> Any:
     kind = kind_of(schema)
     if text == "" and "default" in schema:
         return schema["default"]
-    if choices := {str(choice): choice for choice in choices_of(schema)}:
+    if choices := {_written(choice): choice for choice in choices_of(schema)}:
         if text not in choices:
             raise ValueError("one of " + ", ".join(line(choice) for choice in choices))
         return choices[text]
@@ -112,7 +118,7 @@ def value_of(text: str, schema: Mapping[str, Any]) -> Any:
     if kind in ("array", "object"):
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ValueError("JSON") from None
     return text
 
@@ -130,11 +136,17 @@ def _boolean(text: str) -> bool:
     raise ValueError("yes or no")
 
 
-def _hint(schema: Mapping[str, Any]) -> str:
+def _written(choice: Any) -> str:
+    return choice if isinstance(choice, str) else json.dumps(choice)
+
+
+def _hint(schema: Mapping[str, Any], *, optional: bool) -> str:
     parts = [str(schema.get("description") or schema.get("title") or kind_of(schema))]
     if choices := choices_of(schema):
-        parts.append("one of " + ", ".join(str(choice) for choice in choices))
+        parts.append("one of " + ", ".join(_written(choice) for choice in choices))
     if "default" in schema:
         parts.append(f"default {schema['default']}")
+    if optional:
+        parts.append("may be left empty")
     said = "; ".join(part for part in parts if part)
     return f" ({line(said)[:200]})" if said else ""

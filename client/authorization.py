@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -21,18 +22,20 @@ from mcp.client.auth.utils import validate_authorization_response_iss
 from client.clients import Choice, metadata_for
 from client.demand import Demand, demand_of, scopes_to_ask
 from client.errors import ClientError, Misbehaved, NotAuthorized, NotLoggedIn, Unreachable
-from client.exchange import current
+from client.exchange import current, to_its_end, while_wanted
 from client.find import Found, find
 from client.holding import Holding
-from client.login import Person, Visit
+from client.login import Person, Visit, check_endpoint
 from client.machine import grant
 from client.outbound import Outbound
 from client.plain import line
 from client.settings import Settings
-from client.tokens import Logins
+from client.token_answer import bounded_lifetime, check_given, is_refusal
+from client.tokens import Login, Logins
 from client.vault import Closed
 
 ATTEMPTS = 3  # to satisfy a server, per request
+RETRY_SECONDS = 30  # between tries to renew ahead of the end, while the token is good
 STEP_UPS = 2  # for the same scopes, per connection: who has them and is asked again is not helped by a third time
 
 
@@ -42,6 +45,7 @@ class Tried:
 
     renewed: bool = False
     logged_in: bool = False
+    stepped_up: frozenset[str] | None = None  # the scopes that were asked for
 
 
 class Authorization(Holding):
@@ -60,6 +64,7 @@ class Authorization(Holding):
         self.outbound = outbound
         self.person = person
         self._choice = Choice(settings, logins, outbound)
+        self._retry_at = 0.0  # when a renewal ahead of the end that failed is tried again
         self._step_ups: Counter[frozenset[str]] = Counter()
 
     async def _auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
@@ -69,6 +74,8 @@ class Authorization(Holding):
             used = self._present(request)
             response = yield request
             demand = demand_of(response)
+            if tried.stepped_up is not None and response.status_code not in (401, 403):
+                del self._step_ups[tried.stepped_up]  # they were what it needed, and may end with their token
             if demand is None and response.status_code == 403:
                 current().refusal = NotAuthorized("The server forbids this, and does not say what would help")
             if demand is None or current().refusal:
@@ -105,11 +112,12 @@ class Authorization(Holding):
                 self._initialized = True
                 if self.settings.auth_method != "lambda":
                     self.adopt(self.logins.find(self.settings.url))
-            if self.login and not self.login.is_fresh(self._now()):
+            now = self._now()
+            if self.login and not self.login.is_fresh(now) and now >= self._retry_at:
                 try:
                     await self.renew(self.login.access_token)
                 except ClientError:
-                    return
+                    self._retry_at = now + RETRY_SECONDS
 
     async def _satisfy(self, demand: Demand, used: str | None, tried: Tried) -> None:
         """Have a token that the server may like better, or say why there is none."""
@@ -122,6 +130,8 @@ class Authorization(Holding):
                 if given
                 else "The server wants a token, and with the auth method lambda that is ACCESS_TOKEN, which is not set"
             )
+        if self._has_newer(used):
+            return
         if self.found is None or not demand.more_scopes:
             self.found = await self._find(demand)
         issuer = self.found.issuer.issuer
@@ -146,6 +156,14 @@ class Authorization(Holding):
                 )
         return found
 
+    def _has_newer(self, used: str | None) -> bool:
+        """Whether another program logged in, renewed or asked for more meanwhile; its login is then used."""
+        kept = self.logins.find(self.settings.url)
+        if kept is None or kept.access_token == used or not kept.is_fresh(self._now()):
+            return False
+        self.adopt(kept)
+        return True
+
     async def renew(self, used: str) -> bool:
         """Whether there is a newer token than `used` now; no other process renews it at the same time.
 
@@ -154,7 +172,7 @@ class Authorization(Holding):
         """
         if self.login is None:
             return False
-        async with self.logins.alone(self.login):
+        async with self.logins.alone(self.login.issuer, self.login.resource):
             kept = self.logins.find(self.settings.url)
             if kept and kept.access_token != used and kept.issuer == self.login.issuer:
                 self.adopt(kept)  # another process was here first
@@ -163,33 +181,39 @@ class Authorization(Holding):
             if self.settings.client_credentials:
                 await self._authorize_machine(self.login.scope)
                 return True
-            return self.login.refresh_token is not None and await self._refresh()
+            if kept is None and self.logins.is_gone(self.settings.url):
+                self.adopt(None)  # another program logged out: what it could not revoke does not come back
+                return False
+            self.adopt(self.login)  # a login that failed since may have left another client, or issuer, with the SDK
+            return self.login.refresh_token is not None and await to_its_end(self._refresh(self.login))
 
-    async def _refresh(self) -> bool:
+    async def _refresh(self, login: Login) -> bool:
         response = await self.outbound.send(await self._refresh_token())
-        if response.status_code >= 500 or response.status_code == 429:
-            raise Unreachable(f"The issuer renews no token now (status {response.status_code}): try again later")
-        with _bounded_lifetime():
-            renewed = await self._handle_refresh_response(response)
-        if renewed:
-            return True
-        if self.login:  # revoked, rotated elsewhere, or too old: it will never work again (OAuth 2.1 §4.3)
-            with suppress(Closed):  # who finds it there tries it in vain
-                self.logins.forget(self.settings.url, self.login)
-        self.adopt(None)
+        if not is_refusal(response):
+            if response.status_code != HTTPStatus.OK:
+                said = f"The issuer renews no token now (status {response.status_code})"
+                raise Unreachable(f"{said}: try again later, or log in")
+            with bounded_lifetime():
+                if await self._handle_refresh_response(response):
+                    return True
+            raise Misbehaved("What the issuer answers to a renewal is no token: try again later, or log in")
+        with suppress(Closed):  # who finds it there tries it in vain
+            self.logins.forget(self.settings.url, login)
+        self.adopt(None)  # revoked, rotated elsewhere, or too old: it will never work again (OAuth 2.1 §4.3)
         return False
 
     async def _authorize_again(self, demand: Demand, found: Found, tried: Tried) -> None:
         if demand.more_scopes:
-            self._count(demand)
+            self._count(demand, tried)
         elif tried.logged_in:
             raise NotAuthorized("The server refuses the token that its issuer gave just now")
         tried.logged_in = True
         await self.authorize(demand, found)
 
-    def _count(self, demand: Demand) -> None:
+    def _count(self, demand: Demand, tried: Tried) -> None:
         asked = demand.scopes
         self._step_ups[asked] += 1
+        tried.stepped_up = asked
         if self._step_ups[asked] > STEP_UPS:
             raise NotAuthorized(f"You may not do this: it needs {_listed(asked)}, which your login does not get")
 
@@ -203,13 +227,10 @@ class Authorization(Holding):
         scope = scopes_to_ask(demand, found, self.settings.scope, granted)
         self.found = found
         self.believe(found)
-        try:
-            if self.settings.client_credentials:
-                await self._authorize_machine(scope)
-            else:
-                await self._authorize_person(found, scope, demand)
-        except OAuthFlowError as error:
-            raise NotAuthorized(_said(error)) from None
+        if self.settings.client_credentials:
+            await self._authorize_machine(scope)
+        else:
+            await self._authorize_person(found, scope, demand)
 
     async def _authorize_machine(self, scope: str | None) -> None:
         """Client credentials (OAuth 2.1 §4.2)."""
@@ -228,17 +249,20 @@ class Authorization(Holding):
 
     async def _authorize_person(self, found: Found, scope: str | None, demand: Demand) -> None:
         """The authorization code flow (OAuth 2.1 §4.1) in a person's browser."""
-        if self.person is None:
+        here = current()
+        if self.person is None or here.unattended or here.over.is_set():  # over: a stream that the SDK keeps open
             raise _not_logged_in(self.settings.url, demand)
         # MCP, Authorization Code Protection: no word about S256, no login
         if found.published and "S256" not in found.issuer.code_challenge_methods_supported:
             raise Misbehaved("The issuer does not say that it checks PKCE with S256, so nobody should log in there")
         if not (found.issuer.authorization_endpoint and found.issuer.token_endpoint):
             raise Misbehaved("The issuer names no place to log in")
+        check_endpoint(found.issuer.authorization_endpoint, self.settings.permitted_hosts)
         async with self.person.visit(self._redirect_uri(), self._why(demand)) as visit:
             try:
-                await self._log_in(found, scope, visit)
-            except (ClientError, OAuthFlowError):
+                with _in_a_sentence():
+                    await while_wanted(self._log_in(found, scope, visit), current())
+            except ClientError:
                 visit.finish("The login did not succeed. The terminal says why.")
                 raise
             visit.finish("You are logged in. You can close this page and go back to the terminal.")
@@ -251,12 +275,16 @@ class Authorization(Holding):
         return f"This needs {_listed(demand.scopes - granted)}, which your login does not have."
 
     async def _log_in(self, found: Found, scope: str | None, visit: Visit) -> None:
-        if visit.redirect_uri != self._redirect_uri() or self.context.client_info is None:
+        here = (found.issuer.issuer, visit.redirect_uri)
+        if self.registered != here or self.context.client_info is None:
             self.context.client_metadata = metadata_for(visit.redirect_uri)
             self.context.client_info = await self._choice.client(found, self.context.client_metadata)
+            self.registered = here
         self.context.client_metadata.scope = scope
         self._go(visit)
-        await self._redeem(await self._perform_authorization())
+        request = await self._perform_authorization()
+        async with self.logins.alone(found.issuer.issuer, self.context.get_resource_url()):  # nobody renews over it
+            await self._redeem(request)
 
     def _redirect_uri(self) -> str:
         """The one that the client was registered with in this program, else the configured one, else none."""
@@ -293,26 +321,23 @@ class Authorization(Holding):
 
     async def _redeem(self, request: httpx2.Request) -> None:
         response = await self.outbound.send(request)
-        if response.status_code >= 500:
-            raise Unreachable(f"The issuer gives no token now (status {response.status_code}): try again later")
-        with _bounded_lifetime():
-            await self._handle_token_response(response)
+        check_given(response)
+        try:
+            with bounded_lifetime():
+                await self._handle_token_response(response)
+        except OAuthTokenError:  # which repeats what it got, and there may be tokens in it
+            raise NotAuthorized("The issuer gives no token: what it answers is none that can be used") from None
 
 
 @contextmanager
-def _bounded_lifetime() -> Iterator[None]:
-    """The SDK adds what an issuer says to the time, whatever it is."""
+def _in_a_sentence() -> Iterator[None]:
+    """What the SDK raises about an answer, as one of ours."""
     try:
         yield
-    except OverflowError:
-        raise Misbehaved("The issuer names a lifetime that no clock can show, so its token is not used") from None
-
-
-def _said(error: OAuthFlowError) -> str:
-    """What to say of the SDK's error, which repeats what a stranger sent."""
-    if isinstance(error, OAuthTokenError):
-        return f"The issuer gives no token: {line(str(error))[:300]}"
-    return "The browser came back with an answer that is not from the issuer that was asked, so it is not used"
+    except OAuthFlowError:  # which repeats what a stranger sent
+        raise NotAuthorized(
+            "The browser came back with an answer that is not from the issuer that was asked, so it is not used"
+        ) from None
 
 
 def _not_logged_in(url: str, demand: Demand) -> NotAuthorized:

@@ -16,6 +16,7 @@ from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata
 from client.errors import BadInput, Misbehaved, NotAuthorized
 from client.find import Found
 from client.outbound import Outbound
+from client.plain import line
 from client.settings import Settings
 from client.tokens import Logins
 
@@ -78,14 +79,17 @@ class Choice:
         answer = await self.outbound.send(httpx2.Request("POST", found.issuer.registration_endpoint, json=document))
         try:
             made = await handle_registration_response(answer)
-            check_registration_usable(made)
-        except OAuthRegistrationError as error:
+        except OAuthRegistrationError:  # which repeats what it got, and there may be a secret in it
             if answer.status_code in (200, 201):
-                raise Misbehaved(f"The registration at {found.issuer.issuer} cannot be used: {error}") from None
+                raise Misbehaved(f"What {found.issuer.issuer} answers to a registration is none") from None
             raise NotAuthorized(
                 f"{found.issuer.issuer} does not register this client (status {answer.status_code}): "
                 "ask its operator for a client id, and give it with --client-id"
             ) from None
+        try:
+            check_registration_usable(made)
+        except OAuthRegistrationError as error:
+            raise Misbehaved(f"The registration at {found.issuer.issuer} cannot be used: {line(str(error))}") from None
         if made.client_secret and made.token_endpoint_auth_method is None:  # RFC 7591 §2: the default
             made.token_endpoint_auth_method = METHODS[1]
         return made

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from client.errors import BadInput
-from client.plain import line
+from client.plain import check_text, line
 from client.schema import properties_of, required_of
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ async def perform(shell: Shell, text: str) -> None:
     Raises:
         ClientError: why it did not work.
     """
+    check_text(text)
     name, _, rest = text.partition(" ")
     found = COMMANDS.get(ALIASES.get(name.lower(), name.lower()))
     if found is None:
@@ -121,9 +122,12 @@ def _tool_row(tool: Tool) -> list[str]:
 @command("list-resources", "List the resources and resource templates")
 async def list_resources(shell: Shell, rest: str) -> None:
     words(rest, 0, 0)
-    resources = await shell.server.resources()
+    resources, templates = await shell.server.resources(), await shell.server.templates()
+    if shell.output.as_json:
+        listed(shell, [*resources, *templates], (), list)
+        return
     listed(shell, resources, ("uri", "name", "description"), lambda r: [str(r.uri), r.name, r.description or ""])
-    if not shell.output.as_json and (templates := await shell.server.templates()):
+    if templates:
         columns = ("template", "name", "description")
         listed(shell, templates, columns, lambda t: [t.uri_template, t.name, t.description or ""])
 
@@ -244,7 +248,7 @@ async def set_auth_method(shell: Shell, rest: str) -> None:
     shell.output.say(f"Auth method set to {method}.")
 
 
-@command("debug on|off", "Show every request that is made")
+@command("debug on|off", "Show every request to the server")
 async def debug(shell: Shell, rest: str) -> None:
     if rest not in ("on", "off", ""):
         raise BadInput("Usage: debug on or debug off")
@@ -258,13 +262,19 @@ async def debug(shell: Shell, rest: str) -> None:
 @command("history", "Show what was typed in this shell")
 async def history(shell: Shell, rest: str) -> None:
     words(rest, 0, 0)
-    shell.output.text("\n".join(f"{count:5}  {line(text)}" for count, text in enumerate(shell.history, 1)))
+    if shell.output.as_json:
+        shell.output.json(shell.history)
+    else:
+        shell.output.text("\n".join(f"{count:5}  {line(text)}" for count, text in enumerate(shell.history, 1)))
 
 
 @command("help", "Show the commands")
 async def help_(shell: Shell, rest: str) -> None:
     del rest
-    shell.output.table(("command", "what it does"), [(each.usage, each.about) for each in COMMANDS.values()])
+    if shell.output.as_json:
+        shell.output.json([{"usage": each.usage, "about": each.about} for each in COMMANDS.values()])
+    else:
+        shell.output.table(("command", "what it does"), [(each.usage, each.about) for each in COMMANDS.values()])
 
 
 @command("quit", "Leave")

@@ -14,21 +14,24 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CONNECTION_CLOSED, HEADER_MISMATCH, MISSING_REQUIRED_CLIENT_CAPABILITY, Implementation
 
-from client.errors import ClientError, Misbehaved, ToolFailed, Unreachable
-from client.exchange import SESSION, Exchange, Watched, current, exchange
+from client.errors import BadInput, ClientError, Misbehaved, ToolFailed, Unreachable
+from client.exchange import SESSION, VERSION, Exchange, Watched, current, exchange
 from client.plain import line
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientSession, ElicitationFnT, LoggingFnT, MessageHandlerFnT
 
-for name in ("mcp", "httpx2", "httpcore2"):  # they repeat what strangers sent, raw; what matters is raised
+# They repeat what strangers sent, raw; what matters is raised. `client` is what the SDK calls itself there.
+for name in ("mcp", "client", "httpx2", "httpcore2"):
     logging.getLogger(name).addHandler(logging.NullHandler())
     logging.getLogger(name).propagate = False
 
 T = TypeVar("T")
 CONNECT_SECONDS = 10.0
+CLOSING_SECONDS = 5.0  # for a server to end a session; somebody waits meanwhile
 OPENING_SECONDS = 30.0  # for an answer while it is not known that a server is there; a call may take what it takes
 MAX_EVENT = 256 * 1024 * 1024  # bytes of one event: an answer may be long
+LOST = ("Connection closed", "SSE stream ")  # the SDK's words with CONNECTION_CLOSED, a number that servers use too
 MODERN_ERRORS = (HEADER_MISMATCH, MISSING_REQUIRED_CLIENT_CAPABILITY)  # what only a modern server says
 
 
@@ -77,6 +80,7 @@ class Connection:
     callbacks: Callbacks = field(default_factory=Callbacks)
     mode: str = "auto"
     opening_seconds: float = OPENING_SECONDS
+    closing_seconds: float = CLOSING_SECONDS
 
     def __post_init__(self) -> None:
         self._client: Client | None = None
@@ -120,13 +124,18 @@ class Connection:
         return self._client
 
     async def close(self) -> None:
-        """End the connection; a session is ended at the server too."""
+        """End the connection; a session is ended at the server too, if it answers soon."""
         self._closing.set()
-        if self._task:
-            if self._client is None:  # in the middle of connecting
-                self._task.cancel()
-            await asyncio.wait([self._task])
+        closing, connected = self._task, self._client
         self._task = self._client = None
+        if closing is None:
+            return
+        if connected is None:  # in the middle of connecting
+            closing.cancel()
+        _, late = await asyncio.wait([closing], timeout=self.closing_seconds)
+        if late:
+            closing.cancel()
+            await asyncio.wait([closing], timeout=self.closing_seconds)
 
     async def run(self, operation: Callable[[Client], Awaitable[T]], *, repeatable: bool) -> T:
         """What an operation gives; it is run again, on a new connection, where that can do no harm.
@@ -172,9 +181,8 @@ class Connection:
 
     async def _hold(self, ready: asyncio.Future[Client], closing: asyncio.Event) -> None:
         """Keep a connection for as long as it is wanted. How it failed is told by `ready`, or by what was lost."""
-        timeout = httpx2.Timeout(CONNECT_SECONDS, read=None)
         try:
-            async with Watched(self.auth, timeout, self.callbacks.trace) as http:
+            async with self._watched() as http:
                 self._network = http
                 transport = streamable_http_client(self.url, http_client=http, max_sse_event_size=MAX_EVENT)
                 async with self._sdk_client(transport) as client:
@@ -185,6 +193,12 @@ class Connection:
                 ready.set_exception(error)
         finally:
             ready.cancel()
+
+    def _watched(self) -> Watched:
+        try:
+            return Watched(self.auth, httpx2.Timeout(CONNECT_SECONDS, read=None), self.callbacks.trace)
+        except (ImportError, ValueError) as error:  # SOCKS without its package, or a scheme that nobody knows
+            raise BadInput(f"The proxy of the environment cannot be used: {line(str(error))}") from None
 
     def _holding(self) -> set[asyncio.Task[None]]:
         return {self._task} if self._task else set()
@@ -205,9 +219,11 @@ class Connection:
         if running.refusal:
             return running.refusal
         if running.session_lost:
-            return _Lost("The server does not know the session any more", unseen=True)
-        if error.code == CONNECTION_CLOSED:
+            return _Lost("The server does not know the session any more", unseen=not running.answered)
+        if error.code == CONNECTION_CLOSED and str(error).startswith(LOST):
             return _lost(running)
+        if running.away:
+            return self._away(running, error)
         return ToolFailed(f"The server refuses: {line(str(error))}")
 
     def _reason(self, error: BaseException, opening: Exchange) -> ClientError:
@@ -217,20 +233,26 @@ class Connection:
             return found
         if opening.refusal:
             return opening.refusal
+        if opening.away:
+            return self._away(opening, found)
         if isinstance(found, (httpx2.HTTPError, OSError)):
             return Unreachable(f"{line(self.url)} cannot be reached ({type(found).__name__})")
         if isinstance(found, MCPError):
             return Misbehaved(f"{line(self.url)} is no MCP server, or not a well one: {line(str(found))}")
         return Misbehaved(f"{line(self.url)} does not speak MCP as it should ({type(found).__name__})")
 
+    def _away(self, asked: Exchange, error: BaseException) -> ClientError:
+        return Unreachable(f"{line(self.url)} answers with status {asked.away}, try again later: {line(str(error))}")
+
     async def end_session(self) -> bool:
         """Whether the server ended its session when asked; it then is connected no more."""
-        session = self.session
-        if session is None or self._network is None:
+        client, session = self.client, self.session
+        if client is None or session is None or self._network is None:
             return False
+        headers = {SESSION: session, VERSION: client.protocol_version}
         try:
             async with httpx2.AsyncClient(auth=self.auth, timeout=CONNECT_SECONDS) as http:
-                answer = await http.delete(self.url, headers={SESSION: session})
+                answer = await http.delete(self.url, headers=headers)
         except httpx2.HTTPError:
             raise Unreachable(f"{line(self.url)} cannot be reached") from None
         self._network.session = None

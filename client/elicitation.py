@@ -10,7 +10,7 @@ from client.ask import Asker, Declined, answer
 from client.errors import BadInput, ClientError
 from client.login import check_address
 from client.output import Output
-from client.schema import properties_of
+from client.schema import properties_of, required_of
 
 if TYPE_CHECKING:
     from mcp.client.context import ClientRequestContext
@@ -22,9 +22,13 @@ async def elicit(asked: ElicitRequestParams, asker: Asker, output: Output) -> El
     try:
         if isinstance(asked, ElicitRequestFormParams):
             schemas = properties_of(asked.requested_schema)
-            return ElicitResult(
-                action="accept", content={name: await answer(name, schemas[name], asker) for name in schemas}
-            )
+            required = required_of(asked.requested_schema)
+            content: dict[str, Any] = {}
+            for name, schema in schemas.items():
+                given = await answer(name, schema, asker, optional=name not in required)
+                if given is not None:
+                    content[name] = given
+            return ElicitResult(action="accept", content=content)
         return await _visit(asked.url, asker, output)
     except Declined:
         return ElicitResult(action="cancel")

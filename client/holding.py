@@ -32,12 +32,13 @@ class Holding(OAuthClientProvider):
         self.found: Found | None = None
         self.login: Login | None = None
         self._now = now
+        self.registered: tuple[str, str] | None = None  # issuer and redirect URI that the client was chosen for
 
     def believe(self, found: Found) -> None:
         """Tell the SDK what was found; unvalidated, for `discovery` has checked it and keeps it byte for byte."""
         issuer = found.issuer
         self.context.auth_server_url = issuer.issuer
-        self.context.protected_resource_metadata = SdkResourceMetadata.model_construct(resource=found.resource)
+        self._name(found.resource)
         self.context.oauth_metadata = _sdk_metadata(
             issuer.issuer,
             issuer.token_endpoint,
@@ -48,6 +49,7 @@ class Holding(OAuthClientProvider):
     def adopt(self, login: Login | None) -> None:
         """Use a login, or none."""
         self.login = login
+        self.registered = None
         if login is None:
             self.context.clear_tokens()
             self.context.client_info = None
@@ -61,8 +63,13 @@ class Holding(OAuthClientProvider):
         self.context.current_tokens = OAuthToken(
             access_token=login.access_token, refresh_token=login.refresh_token, scope=login.scope
         )
-        self.context.protected_resource_metadata = SdkResourceMetadata.model_construct(resource=login.resource)
+        self._name(login.resource)
         self.context.oauth_metadata = _sdk_metadata(login.issuer, login.token_endpoint)
+
+    def _name(self, resource: str) -> None:
+        """Have the SDK ask for tokens for this resource, which it else compares to the URL, port by port."""
+        self.context.server_url = resource
+        self.context.protected_resource_metadata = SdkResourceMetadata.model_construct(resource=resource)
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
         """What the SDK got; it is written before the older login is forgotten."""
@@ -82,12 +89,12 @@ class Holding(OAuthClientProvider):
             refresh_token=tokens.refresh_token,
             scope=tokens.scope,
             token_endpoint=str(metadata.token_endpoint),
-            revocation_endpoint=self._revocation_endpoint(before),
+            revocation_endpoint=self._revocation_endpoint(str(metadata.issuer), before),
         )
         self.logins.keep(self.url, self.login)
 
-    def _revocation_endpoint(self, before: Login | None) -> str:
-        if self.found:
+    def _revocation_endpoint(self, issuer: str, before: Login | None) -> str:
+        if self.found and self.found.issuer.issuer == issuer:  # a login that failed may have found another
             return self.found.issuer.revocation_endpoint
         return before.revocation_endpoint if before else ""
 

@@ -7,12 +7,15 @@ import contextlib
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
+from client.apart import apart
 from client.callback import Callback
 from client.errors import BadInput, Misbehaved, NotAuthorized
 from client.settings import LOOPBACK, location_of
+from discovery.address import Reach, is_loopback, reach
 from discovery.location import InvalidLocation, Location
 
 ANY_PORT = "http://127.0.0.1/callback"  # RFC 8252 §7.3; not `localhost`, which may lead elsewhere (§8.3)
@@ -69,7 +72,7 @@ class _Browsing:
         check_address(url)
         self._say(f"Log in with your browser. If it does not open, go to:\n{url}")
         # The URL is an argument of a program, never a line for a shell. Some browsers return only when they are closed.
-        self._opening = asyncio.get_running_loop().run_in_executor(None, self._opened, url)
+        self._opening = apart(lambda: self._opened(url))
         try:
             return await asyncio.wait_for(self._callback.answer(parse_qs(urlsplit(url).query)["state"][0]), SECONDS)
         except TimeoutError:
@@ -138,6 +141,27 @@ def check_address(url: str) -> None:
         Location.of(url)
     except InvalidLocation as error:
         raise Misbehaved(f"The issuer's login address is not opened: {error}") from None
+
+
+def check_endpoint(url: str, permitted: frozenset[str]) -> None:
+    """Whether an issuer's login page may be there: not at this machine or a private address that nobody allowed.
+
+    Names are the browser's to resolve, which may do so through a proxy.
+
+    Raises:
+        Misbehaved: it may not.
+    """
+    check_address(url)
+    host = Location.of(url).host
+    if host not in permitted and _is_private(host):
+        raise Misbehaved("The issuer's login address is at this machine or in a private network, and not opened")
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return is_loopback(host) or reach(ip_address(host)) is not Reach.PUBLIC
+    except ValueError:
+        return False
 
 
 def is_listenable(redirect_uri: str) -> bool:

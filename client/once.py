@@ -6,13 +6,15 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from client.ask import Nobody, arguments_of
+from client.apart import apart
+from client.ask import Declined, Nobody, arguments_of
 from client.calling import call
 from client.connection import Callbacks
 from client.output import Output
 from client.progress import Progress
 from client.server import Server
 from client.settings import Settings
+from client.shell import person, standard_input
 from client.vault import open_vault
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def call_once(settings: Settings, output: Output, tool: str, text: str) -> None:
     Raises:
         ClientError: the call did not succeed.
     """
-    arguments = arguments_of(sys.stdin.read() if text == "-" else text)
+    arguments = arguments_of(standard_input().read() if text == "-" else text)
 
     async def run() -> None:
         server = _server(settings, output, None)
@@ -44,7 +46,6 @@ def log_in_once(settings: Settings, output: Output) -> None:
         ClientError: the login did not succeed.
     """
     from client import account
-    from client.shell import person
 
     who = person(settings, output, _Typing())
     asyncio.run(account.log_in(_server(settings, output, who), output))
@@ -84,8 +85,11 @@ class _Typing:
             from prompt_toolkit import PromptSession
 
             session: PromptSession[str] = PromptSession()
-            return await session.prompt_async(question, is_password=secret, handle_sigint=False)
+            try:
+                return await session.prompt_async(question, is_password=secret, handle_sigint=False)
+            except EOFError:
+                raise Declined("Not answered.") from None
         sys.stderr.write(question)
         sys.stderr.flush()
-        answer: str = await asyncio.to_thread(sys.stdin.readline)
+        answer: str = await apart(sys.stdin.readline)
         return answer.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from client.errors import ClientError
 from client.pager import page
 from client.plain import line, plain
 
@@ -58,11 +60,11 @@ class Output:
         if self.paged and self.is_seen and _is_long(safe):
             page(safe)
         else:
-            self.around(lambda: print(safe, file=self.out, flush=True))
+            self.around(lambda: self._print(safe))
 
     def json(self, value: object) -> None:
         """A result as JSON, in ASCII, so that nothing in it is more than text."""
-        self.around(lambda: print(json.dumps(value), file=self.out, flush=True))
+        self.around(lambda: self._print(json.dumps(value)))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], title: str = "") -> None:
         """A result as a table, and where nobody looks, as lines with tabs between the cells."""
@@ -102,7 +104,17 @@ class Output:
         if self.paged and _is_long(text):
             page(text)
         else:
-            self.around(lambda: print(text, file=self.out, flush=True))
+            self.around(lambda: self._print(text))
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, file=self.out, flush=True)
+        except BrokenPipeError:
+            raise  # who reads it has seen enough
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self.out.close()  # else Python tries again as it ends
+            raise ClientError(f"The result cannot be written ({error.strerror})") from None
 
 
 def width() -> int:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,14 +14,13 @@ LESS = "FRX"  # leave where all fits the screen, show colours, keep the screen
 
 def page(text: str) -> None:
     """Show text in the person's pager, or print it where there is none."""
-    command = shlex.split(os.environ.get("PAGER", "less"))
-    if not command or shutil.which(command[0]) is None:
-        print(text, flush=True)  # noqa: T201 - a result
-        return
     variables = {**os.environ, "LESS": os.environ.get("LESS", LESS), "LESSCHARSET": "utf-8"}
-    with _deaf():
-        subprocess.run(command, input=text.encode(errors="backslashreplace"), env=variables, check=False)  # noqa: S603 - the person's own choice
-    sys.stdout.flush()
+    try:
+        command = shlex.split(os.environ.get("PAGER", "less"))
+        with _deaf():
+            subprocess.run(command, input=text.encode(errors="backslashreplace"), env=variables, check=False)  # noqa: S603 - the person's own choice
+    except (ValueError, IndexError, OSError):  # a quote is left open, it is empty, or cannot be started
+        print(text, flush=True)  # noqa: T201 - a result
 
 
 @contextmanager

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from client.errors import BadInput
+
 # Unicode's controls (Cc) move the cursor and start escape sequences, its formats (Cf) reorder or hide what stands
 # beside them, surrogates (Cs) cannot be written, Zl and Zp end lines for some readers only. Spelled out, because
 # `unicodedata` knows other characters in each release. Left alone: U+200C and U+200D, which join letters and emoji.
@@ -14,6 +16,18 @@ _HARMFUL = (
 )
 _IN_LINES = re.compile(f"[{_HARMFUL}]")
 _IN_A_LINE = re.compile(f"[{_HARMFUL}\\n\\t]")
+
+
+def check_text(text: str) -> None:
+    """Refuse what was not typed in UTF-8: no server could be sent it.
+
+    Raises:
+        BadInput: it cannot be sent.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadInput("That holds bytes that are no UTF-8") from None
 
 
 def plain(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from mcp import Client
 from client.authorization import Authorization
 from client.connection import Callbacks, Connection
 from client.demand import Demand, demand_of
-from client.errors import ClientError, NotAuthorized
+from client.errors import ClientError, Misbehaved, NotAuthorized
 from client.find import find
 from client.login import Person
 from client.outbound import TIMEOUT, Outbound
@@ -105,8 +106,8 @@ class Server:
                 found += of(page)
                 cursor = page.next_cursor
                 if cursor is None:
-                    break
-            return found
+                    return found
+            raise Misbehaved(f"The server's list has more than {MAX_PAGES} pages, so it is not shown")
 
         return await self.connection.run(pages, repeatable=True)
 
@@ -124,6 +125,7 @@ class Server:
         found = await find(self.settings.url, demand.challenge, self.outbound, self.settings.issuer)
         if answer.status_code != 401 and not found.published:
             raise NotAuthorized("This server wants no login")
+        await self._leave()
         await self.auth.authorize(demand, found)
         return self._logged_in()
 
@@ -136,7 +138,13 @@ class Server:
         login = self.login
         if login and login.is_fresh(time.time()):
             return login
-        return await self.renew()
+        self._refuse_lambda()
+        try:
+            return await self.renew()
+        except ClientError:
+            if login and login is self.auth.login and (login.expires_at or 0) > time.time():
+                return login  # it is good yet, for less than a minute
+            raise
 
     async def renew(self) -> Login:
         """The login with a new access token, without a person.
@@ -160,7 +168,8 @@ class Server:
         """How the login ended, if there was one: erased here, whatever comes after, and revoked at its issuer."""
         if self.login is None:
             return None
-        async with self.logins.alone(self.login):
+        await self._leave()
+        async with self.logins.alone(self.login.issuer, self.login.resource):
             login = self.logins.find(self.settings.url) or self.login  # another program may have renewed it
             self.auth.adopt(login)
             kept = self._erase(login)
@@ -168,6 +177,11 @@ class Server:
                 return LoggedOut(login, kept, untold=await self._revoke(login))
             finally:
                 self.auth.adopt(None)
+
+    async def _leave(self) -> None:
+        """Forget what was said to who is logged in: others may see other tools, and have no share in a session."""
+        self.known_tools = []
+        await self.connection.close()
 
     def _erase(self, login: Login) -> str:
         """Why a login stays on this machine, if it does."""
@@ -192,6 +206,8 @@ class Server:
                 status = await self._post(login.revocation_endpoint, {**form, "client_secret": ""}, headers)
         except ClientError as error:
             return str(error)
+        except asyncio.CancelledError:  # the login is erased already, and who pressed Ctrl-C must hear what is left
+            return "you did not wait for its answer"
         return "" if status < REFUSALS else f"it answered with status {status}"
 
     async def _post(self, url: str, form: dict[str, str], headers: dict[str, str]) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from client.errors import BadInput
 from discovery.address import is_loopback
+from discovery.fetch import NO_AUTHORITIES
 from discovery.location import InvalidLocation, Location
 
 METHODS = ("oauth", "lambda", "auto")
@@ -68,6 +70,7 @@ def from_environment(environment: Mapping[str, str], **over: object) -> Settings
     Raises:
         BadInput: one of them cannot be used.
     """
+    check_authorities(environment.get("SSL_CERT_FILE"))
     known = {
         "url": environment.get("MCP_SERVER_URL"),
         "auth_method": environment.get("AUTH_METHOD"),
@@ -85,10 +88,32 @@ def from_environment(environment: Mapping[str, str], **over: object) -> Settings
     return Settings(**{name: value for name, value in chosen.items() if value})  # type: ignore[arg-type]
 
 
+def check_authorities(file: str | None) -> None:
+    """Whether the authorities that somebody chose can be read, before each connection says that it cannot be made.
+
+    Raises:
+        BadInput: they cannot.
+    """
+    if not file:
+        return
+    try:
+        ssl.create_default_context(cafile=file)
+    except OSError:  # ssl.SSLError is one
+        raise BadInput(NO_AUTHORITIES) from None
+
+
 def state_folder(environment: Mapping[str, str]) -> Path:
-    """Where tokens, locks and the history live: the XDG state directory."""
-    base = environment.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "bearergate"
+    """Where tokens, locks and the history live: the XDG state directory.
+
+    Raises:
+        BadInput: nothing says where that is.
+    """
+    if base := environment.get("XDG_STATE_HOME"):
+        return Path(base) / "bearergate"
+    try:
+        return Path.home() / ".local" / "state" / "bearergate"
+    except RuntimeError:  # a container's user without a name
+        raise BadInput("There is no home to keep tokens in: set HOME or XDG_STATE_HOME") from None
 
 
 def location_of(url: str, what: str) -> Location:

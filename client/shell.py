@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import io
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
+from client.apart import apart
 from client.errors import CANCELLED, BadInput, ClientError, NotLoggedIn
 from client.output import Output
 from client.plain import line
@@ -38,7 +40,7 @@ class Typed:
 
     async def line(self) -> str | None:
         """The next line."""
-        return await asyncio.to_thread(next, self._lines, None)
+        return await apart(lambda: next(self._lines, None))
 
 
 class Shell:
@@ -143,6 +145,8 @@ async def run(shell: Shell, lines: Lines) -> int:
             status = await _performed(perform, shell, text)
             if status and not shell.interactive:
                 return status
+    except asyncio.CancelledError:  # while a line was waited for
+        return CANCELLED
     finally:
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
@@ -172,18 +176,26 @@ async def _performed(perform: Callable[[Shell, str], Awaitable[None]], shell: Sh
 
 @asynccontextmanager
 async def interruptible(task: asyncio.Future[None], *, stays: bool) -> AsyncIterator[None]:
-    """Ctrl-C cancels the task and nothing else; where the program stays, one that comes too late does nothing."""
-    loop = asyncio.get_running_loop()
+    """Ctrl-C cancels the task; one that comes too late does nothing where the program stays, and ends it elsewhere.
+
+    The handler is replaced afterwards and not removed, for the loop then forgets a signal that it has not looked at.
+    """
+    loop, main = asyncio.get_running_loop(), asyncio.current_task()
+    late = False
+
+    def interrupt() -> None:
+        nonlocal late
+        late = not task.cancel()
+
     with contextlib.suppress(NotImplementedError):
-        loop.add_signal_handler(signal.SIGINT, task.cancel)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
         yield
     finally:
         with contextlib.suppress(NotImplementedError):
-            if stays:
-                loop.add_signal_handler(signal.SIGINT, _nothing)
-            else:
-                loop.remove_signal_handler(signal.SIGINT)
+            loop.add_signal_handler(signal.SIGINT, _nothing if stays or main is None else main.cancel)
+    if late and not stays:
+        raise asyncio.CancelledError
 
 
 def _nothing() -> None:
@@ -201,7 +213,7 @@ async def interactive(settings: Settings, output: Output) -> int:
     output.paged = True
     output.around = above_the_prompt
     output.say(f"bearergate shell for {line(settings.url)}. Type help for the commands, quit to leave.")
-    greeting = asyncio.create_task(_greet(shell))
+    greeting = asyncio.create_task(greet(shell))
     try:
         return await run(shell, terminal)
     finally:
@@ -209,29 +221,34 @@ async def interactive(settings: Settings, output: Output) -> int:
         await asyncio.gather(greeting, return_exceptions=True)
 
 
-async def _greet(shell: Shell) -> None:
+async def greet(shell: Shell) -> None:
     """Connect while the person reads the prompt, unless that takes a login."""
     import importlib
 
     await asyncio.to_thread(importlib.import_module, "client.server")
-    server = shell.server
-    waiting, server.auth.person = server.auth.person, None
+    from client.exchange import exchange
+
     try:
-        await server.connection.open()
-        await server.tools()
+        with exchange(unattended=True):
+            await shell.server.tools()
         shell.output.say(f"Connected to {line(shell.settings.url)}.")
     except NotLoggedIn:
         shell.output.say("Not connected yet: you are not logged in. Type auth login, or a command that needs it.")
     except ClientError as error:
         shell.output.say(f"Not connected yet. {error}")
-    finally:
-        server.auth.person = waiting
 
 
 def piped(settings: Settings, output: Output, commands: Iterable[str] | None = None) -> int:
     """The commands of a script, or of standard input."""
-    lines = (text for command in commands for text in command.splitlines()) if commands is not None else sys.stdin
+    lines = standard_input() if commands is None else (text for each in commands for text in each.splitlines())
     return asyncio.run(run(Shell(settings, output, interactive=False), Typed(lines)))
+
+
+def standard_input() -> TextIO:
+    """Standard input; bytes in it that are no UTF-8 are kept, for whoever can say so in a sentence."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    return sys.stdin
 
 
 def at_terminal() -> bool:

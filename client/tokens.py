@@ -80,6 +80,10 @@ class Logins:
         finally:
             self.vault.erase(self._login(login.issuer, login.resource))
 
+    def is_gone(self, url: str) -> bool:
+        """Whether there surely is no login any more: every place could be looked into, and none has it."""
+        return self.vault.is_gone(self._server(url))
+
     def bound_issuer(self) -> str | None:
         """The issuer that the given client id was first used at."""
         return self.vault.read(f"issuer of {self.given}")
@@ -89,11 +93,11 @@ class Logins:
         self.vault.write(f"issuer of {self.given}", issuer)
 
     @asynccontextmanager
-    async def alone(self, login: Login) -> AsyncIterator[None]:
+    async def alone(self, issuer: str, resource: str) -> AsyncIterator[None]:
         """No other process of this machine renews this login within the block."""
         from filelock import AsyncFileLock
 
-        name = hashlib.sha256(self._login(login.issuer, login.resource).encode()).hexdigest()[:32]
+        name = hashlib.sha256(self._login(issuer, resource).encode()).hexdigest()[:32]
         folder = self.folder / "locks"
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -162,6 +162,11 @@ class Vault:
                     self._say(f"A login that is kept there is not seen: {why}.")
         return secret or None
 
+    def is_gone(self, name: str) -> bool:
+        """Whether no place has it, and all could be looked into."""
+        (_, secret), shut = self._newest(name)
+        return not secret and not shut
+
     def write(self, name: str, secret: str) -> None:
         """Keep a secret in the first place that takes it; what others have of that name is older, and goes."""
         stamped = self._stamped(name, secret)
@@ -227,13 +232,17 @@ def _parted(text: str) -> tuple[int, str]:
 def open_vault(folder: Path, say: Callable[[str], None]) -> Vault:
     """The vault of this machine."""
     places: list[Place] = [Files(folder / "tokens"), Memory()]
-    if _has_key_ring():
+    if _has_key_ring(say):
         places.insert(0, KeyRing())
     return Vault(places, say)
 
 
-def _has_key_ring() -> bool:
-    import keyring
-    from keyring.backends.fail import Keyring as NoKeyRing
+def _has_key_ring(say: Callable[[str], None]) -> bool:
+    try:
+        import keyring
+        from keyring.backends import fail, null
 
-    return not isinstance(keyring.get_keyring(), NoKeyRing)
+        return not isinstance(keyring.get_keyring(), (fail.Keyring, null.Keyring))  # the latter keeps nothing
+    except Exception as error:  # noqa: BLE001 - a backend that somebody configured, and that is not there
+        say(f"The key ring cannot be used ({type(error).__name__}).")
+        return False

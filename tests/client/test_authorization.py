@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
@@ -14,11 +15,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from starlette.responses import JSONResponse, Response
 
 from client.clients import metadata_for
-from client.errors import BadInput, ClientError, Misbehaved, NotAuthorized, Unreachable
+from client.errors import BadInput, ClientError, Misbehaved, NotAuthorized, NotLoggedIn, Unreachable
 from client.server import Server
 from client.tokens import Logins
 from client.vault import Files, Memory, Vault
-from tests.client.world import PRM, World, another
+from tests.client.world import PRM, REDIRECT, World, another
 
 MACHINE = {"client_id": "batch", "client_secret": "of-the-batch", "client_credentials": True}
 
@@ -249,6 +250,29 @@ async def test_token_answer_that_is_none_is_refused(here: World, answer: Respons
     assert isinstance(happened.refusal, NotAuthorized)
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"client_secret": "s3cret", "client_name": 7}, "What {} answers to a registration is none"),
+        (["s3cret"], "What {} answers to a registration is none"),
+        (
+            {"client_id": "x", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "secret_handshake"},
+            "The registration at {} cannot be used: ",
+        ),
+    ],
+    ids=["no client", "no object", "a client that this one cannot be"],
+)
+async def test_registration_that_cannot_be_used_is_refused_without_what_is_in_it(
+    here: World, answer: Any, said: str
+) -> None:
+    here.authority.metadata["registration_endpoint"] = f"{here.authority.origin}/token"
+    here.authority.token = lambda _form: JSONResponse(answer, 201)
+    _, happened = await here.get(here.auth())
+    assert isinstance(happened.refusal, Misbehaved)
+    assert str(happened.refusal).startswith(said.format(here.authority.origin))
+    assert "s3cret" not in str(happened.refusal)
+
+
 async def test_answer_without_end_is_cut_off(here: World) -> None:
     here.authority.token = lambda _form: Response(b"x" * 300_000)
     _, happened = await here.get(here.auth())
@@ -259,6 +283,53 @@ async def test_authorization_endpoint_with_a_query_keeps_it(here: World) -> None
     here.authority.metadata["authorization_endpoint"] = f"{here.authority.origin}/authorize?tenant=7"
     assert (await here.get(here.auth()))[0] == 200
     assert here.authority.asked("/authorize")[0]["tenant"] == "7"
+
+
+@pytest.mark.parametrize("member", ["authorization_endpoint", "token_endpoint"])
+async def test_issuer_without_a_place_to_log_in_is_said_to_have_none(here: World, member: str) -> None:
+    here.authority.metadata[member] = None
+    _, happened = await here.get(here.auth())
+    assert isinstance(happened.refusal, Misbehaved)
+    assert here.authority.asked("/authorize") == []
+
+
+async def test_client_registered_with_a_secret_shows_it_as_oauth_has_it_by_default(here: World) -> None:
+    here.authority.metadata["registration_endpoint"] = f"{here.authority.origin}/token"
+    made = {"client_id": "made", "client_secret": "s3cret", "redirect_uris": [REDIRECT]}
+    here.authority.token = lambda form: None if form else JSONResponse(made, 201)
+    assert (await here.get(here.auth()))[0] == 200
+    assert here.authority.asked("/token")[-1]["_authorization"].startswith("Basic ")
+
+
+@pytest.mark.parametrize("status", [429, 502])
+async def test_issuer_that_gives_no_token_now_is_said_to_be_away(here: World, status: int) -> None:
+    here.authority.token = lambda _form: Response(status_code=status)
+    _, happened = await here.get(here.auth())
+    assert isinstance(happened.refusal, Unreachable)
+
+
+async def test_given_client_makes_a_server_without_an_issuer_one_of_an_old_revision(here: World) -> None:
+    here.server.challenge, here.server.places, here.person = "", (), None
+    _, happened = await here.get(here.auth(client_id="given"))
+    assert isinstance(happened.refusal, NotLoggedIn)
+
+
+async def test_issuer_that_registers_nobody_is_said_to(here: World) -> None:
+    here.authority.metadata["registration_endpoint"] = f"{here.authority.origin}/token"
+    here.authority.token = lambda _form: Response("s3cret", status_code=403)
+    _, happened = await here.get(here.auth())
+    assert isinstance(happened.refusal, NotAuthorized)
+    assert "does not register this client (status 403): ask its operator" in str(happened.refusal)
+
+
+async def test_script_is_told_which_login_would_be_enough(here: World) -> None:
+    await here.get(here.auth())
+    here.person = None
+    here.server.demanded = ["a b"]
+    _, happened = await here.get(here.auth())
+    assert str(happened.refusal) == (
+        f"Your login is not enough for this: run bearergate login --scope 'a b' {here.server.url}"
+    )
 
 
 async def test_of_several_issuers_the_configured_one_is_asked(here: World) -> None:

@@ -47,5 +47,5 @@ def test_every_variable_that_is_named_is_read() -> None:
 
     seen = Seen()
     from_environment(seen)
-    named = set(re.findall(r"`((?:MCP|OAUTH|AUTH|ACCESS)_[A-Z_]+)`", PAGE))
+    named = set(re.findall(r"`((?:MCP|OAUTH|AUTH|ACCESS|SSL)_[A-Z_]+)`", PAGE))
     assert named == {name for name in seen.asked if not name.startswith("XDG")}

@@ -39,10 +39,12 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-MEMBERS = ("properties", "required", "type", "enum", "anyOf", "description", "title", "format", "writeOnly")
+NAMING = ("enum", "const", "anyOf", "oneOf", "allOf", "$ref")
+MEMBERS = (*NAMING, "properties", "required", "type", "description", "title", "format", "writeOnly")
+REFERENCES = st.sampled_from(["#/properties/a", "#/properties/a/anyOf/0", "#/", "#"])
 SCHEMAS = st.dictionaries(
     st.sampled_from(MEMBERS),
-    ANYTHING | st.dictionaries(st.just("a"), st.dictionaries(st.sampled_from(MEMBERS), ANYTHING)),
+    ANYTHING | st.dictionaries(st.just("a"), st.dictionaries(st.sampled_from(MEMBERS), ANYTHING | REFERENCES)),
 )
 
 

@@ -42,6 +42,28 @@ async def test_browser_is_opened_and_may_stay_open_until_it_is_closed() -> None:
     assert "Done." in pages[0]
 
 
+def test_browser_that_stays_open_holds_up_nobody() -> None:
+    closed, ended = threading.Event(), threading.Event()
+
+    def browse(url: str) -> bool:
+        back = parse_qs(urlsplit(url).query)["redirect_uri"][0]
+        urlopen(f"{back}?code=c&state=right").close()  # noqa: S310 - loopback
+        closed.wait(30)
+        ended.set()
+        return True
+
+    async def log_in() -> None:
+        async with AtBrowser(lambda _: None, browse).visit("") as visit:
+            going = asyncio.create_task(visit.go(address(visit.redirect_uri)))
+            visit.finish("Done.")
+            await going
+
+    asyncio.run(log_in())
+    assert not ended.is_set()
+    closed.set()
+    assert ended.wait(30), "and what it says in the end, nobody minds"
+
+
 async def test_browser_that_cannot_be_opened_leaves_the_address() -> None:
     tried = threading.Event()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 from pathlib import Path
 
 import pytest
 from starlette.responses import Response
+from starlette.types import Receive
 
 from client.account import log_out
 from client.errors import NotEnded
@@ -120,6 +122,27 @@ async def test_login_that_another_program_renewed_is_ended_as_it_is_now(here: Wo
     assert await first.log_out() is not None
     assert here.authority.asked("/revoke")[0]["token"] == "refresh-2"
     assert second.logins.find(here.server.url) is None
+
+
+class Silent(Response):
+    """An answer that never comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def __call__(self, _scope: object, receive: Receive, _send: object) -> None:
+        self.asked.set()
+        await receive()  # until the client has gone: the request was read to its end
+
+
+async def test_ctrl_c_while_the_issuer_is_told_leaves_nothing_unsaid(here: World) -> None:
+    here.authority.revoking = silent = Silent()
+    leaving = asyncio.create_task(left_with(await logged_in(here)))
+    await silent.asked.wait()
+    leaving.cancel()
+    assert "was not told to end the tokens: you did not wait for its answer. A copy" in await leaving
+    assert here.auth().logins.find(here.server.url) is None
 
 
 async def test_nothing_secret_is_in_what_is_left(here: World) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pwd
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -31,6 +33,16 @@ def test_nothing_chosen_is_the_server_of_this_laptop() -> None:
     assert (settings.url, settings.auth_method, settings.debug) == (DEFAULT_URL, "auto", False)
     assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/bearergate")
     assert state_folder({}) == Path.home() / ".local/state/bearergate"
+
+
+def test_account_without_a_home_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> NoReturn:
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(BadInput, match="set HOME or XDG_STATE_HOME"):
+        from_environment({})
 
 
 @pytest.mark.parametrize(

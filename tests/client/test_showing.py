@@ -29,7 +29,7 @@ from mcp.types import (
     TextResourceContents,
 )
 
-from client.errors import Misbehaved
+from client.errors import ClientError, Misbehaved
 from client.files import save
 from client.output import Output, has_colour
 from client.pager import page
@@ -201,15 +201,21 @@ def test_table_on_a_terminal_is_as_wide_as_it_and_loses_nothing(screen: tuple[Te
     assert max(len(line) for line in drawn.splitlines() if "word" in line) <= 82
 
 
-def test_without_a_pager_everything_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    before = os.environ.get("PAGER")
-    os.environ["PAGER"] = "no-such-pager"
-    try:
-        page("all\nof it")
-    finally:
-        os.environ.pop("PAGER") if before is None else os.environ.update(PAGER=before)
+@pytest.mark.parametrize("pager", ["no-such-pager", "", "less 'open", "/"])
+def test_without_a_pager_everything_is_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, pager: str
+) -> None:
+    monkeypatch.setenv("PAGER", pager)
+    page("all\nof it")
     assert capsys.readouterr().out == "all\nof it\n"
     assert has_colour() in (True, False)
+
+
+def test_result_that_cannot_be_written_is_said_to_be_so() -> None:
+    out = Path("/dev/full").open("w")  # noqa: SIM115 - closed by what is tested, lest Python write again as it ends
+    with pytest.raises(ClientError, match="cannot be written"):
+        Output(out=out, err=io.StringIO()).text("x")
+    assert out.closed
 
 
 def words(terminal: int) -> list[list[str]]:

@@ -62,9 +62,8 @@ import asyncio, sys
 from pathlib import Path
 from client.tokens import Logins
 from client.vault import Memory, Vault
-from tests.client.test_tokens import login
 async def main(folder):
-    async with Logins(Vault([Memory()], print), folder).alone(login()):
+    async with Logins(Vault([Memory()], print), folder).alone("https://issuer", "https://mcp"):
         print("mine", flush=True)
         sys.stdin.readline()
 asyncio.run(main(Path(sys.argv[1])))
@@ -98,5 +97,7 @@ def stream(pipe: IO[str] | None) -> IO[str]:
 
 async def test_without_a_place_for_a_lock_one_renews_all_the_same(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    async with Logins(Vault([Files(tmp_path), Memory()], print), tmp_path / "file").alone(login()):
+    async with Logins(Vault([Files(tmp_path), Memory()], print), tmp_path / "file").alone(
+        "https://issuer", "https://mcp"
+    ):
         pass

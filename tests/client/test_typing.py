@@ -13,13 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mcp.types import ElicitRequestFormParams, ElicitRequestURLParams
 
-from client.ask import Declined, Nobody, arguments_of, completed, is_secret, missing
+from client.ask import Declined, Nobody, arguments_of, completed, is_secret, missing, value_of
 from client.complete import suggestions
 from client.elicitation import elicit, elicitation
 from client.errors import BadInput
 from client.history import History
 from client.history import is_secret as is_secret_line
 from client.output import Output
+from client.schema import choices_of
 
 SCHEMA: dict[str, Any] = {
     "required": ["name", "count", "ratio", "loud", "kind", "tags", "password"],
@@ -79,6 +80,16 @@ def test_arguments_are_a_json_object() -> None:
             arguments_of(text)
 
 
+def test_arguments_that_no_server_could_be_sent_are_refused() -> None:
+    with pytest.raises(BadInput, match="nested too deeply"):
+        arguments_of('{"a": ' + "[" * 100_000)
+    with pytest.raises(ValueError, match="JSON"):
+        value_of("[" * 100_000, {"type": "array"})
+    for text in ('{"a": "\udce9"}', '{"a": "\\udce9"}'):
+        with pytest.raises(BadInput, match="no UTF-8"):
+            arguments_of(text)
+
+
 def test_hostile_schemas_ask_for_nothing_strange() -> None:
     assert missing({"required": [7, "a", None]}, {}) == ["a"]
 
@@ -104,6 +115,69 @@ async def test_server_that_asks_is_answered_declined_or_cancelled() -> None:
     assert (await elicit(FORM, Answers("Ada"), silent())).content == {"name": "Ada"}
     assert (await elicit(FORM, Answers(), silent())).action == "cancel"
     assert (await elicitation(Nobody(), silent())(context=None, params=FORM)).action == "decline"
+
+
+WRITTEN: dict[str, Any] = {  # as pydantic and zod write optional, named and referred to types
+    "$defs": {"Colour": {"enum": ["red", "green"]}, "Deep~/": {"$ref": "#/$defs/Point"}, "Point": {"type": "object"}},
+    "properties": {
+        "colour": {"$ref": "#/$defs/Colour", "description": "Which"},
+        "perhaps": {"anyOf": [{"$ref": "#/$defs/Colour"}, {"type": "null"}]},
+        "point": {"allOf": [{"$ref": "#/$defs/Deep~0~1"}]},
+        "titled": {"type": "string", "oneOf": [{"const": "a", "title": "A"}, {"const": "b", "title": "B"}]},
+        "sure": {"type": "boolean", "enum": [True]},
+        "itself": {"$ref": "#/properties/itself"},
+        "nowhere": {"$ref": "#/$defs/x/y"},
+        "outside": {"$ref": "https://x.example.com/", "type": "integer"},
+        "mixed": {"anyOf": [{"const": 1}, {"type": "string"}]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "answers", "value"),
+    [
+        ("colour", ["blue", "red"], "red"),
+        ("perhaps", ["blue", "green"], "green"),
+        ("point", ["1,2", '{"x": 1}'], {"x": 1}),
+        ("titled", ["A", "a"], "a"),
+        ("sure", ["True", "true"], True),
+        ("itself", ["7"], "7"),
+        ("nowhere", ["7"], "7"),
+        ("outside", ["x", "7"], 7),
+        ("mixed", ["2"], "2"),
+    ],
+)
+async def test_arguments_are_asked_for_as_their_schema_is_meant(name: str, answers: list[str], value: object) -> None:
+    person = Answers(*answers)
+    assert await completed({**WRITTEN, "required": [name]}, {}, person) == {name: value}
+    assert next(person.answers, None) is None
+
+
+def test_choices_are_shown_and_completed() -> None:
+    tools = [SimpleNamespace(name="paint", title="", input_schema=WRITTEN)]
+    offered = [written for written, _, _ in suggestions('call-tool paint {"perhaps": ', {}, tools)]
+    assert offered == ['"red"', '"green"']
+    assert choices_of(WRITTEN["properties"]["titled"]) == ["a", "b"]
+
+
+async def test_what_a_form_does_not_require_may_be_left_out() -> None:
+    properties = {
+        "age": {"type": "integer"},
+        "kind": {"enum": ["a", "b"]},
+        "size": {"type": "integer", "default": 3},
+        "name": {"type": "string"},
+    }
+    form = ElicitRequestFormParams(
+        message="Who?", requested_schema={"type": "object", "properties": properties, "required": ["name"]}
+    )
+    person = Answers("", "", "", "")
+    assert (await elicit(form, person, silent())).content == {"size": 3, "name": ""}
+    assert [question.partition(" ")[0] for question in person.questions if "may be left empty" in question] == [
+        "age",
+        "kind",
+        "size",
+    ]
+    assert "one of a, b" in person.questions[1]
 
 
 async def test_page_of_a_server_is_shown_and_never_opened_for_it() -> None:

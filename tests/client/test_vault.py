@@ -10,6 +10,7 @@ from pathlib import Path
 import keyring
 import pytest
 from keyring.backends.fail import Keyring as NoKeyRing
+from keyring.backends.null import Keyring as NullKeyRing
 
 from client.vault import Closed, Files, KeyRing, Memory, Vault, open_vault
 from tests.client.ring import Ring
@@ -135,6 +136,26 @@ def test_without_a_key_ring_files_are_used(folder: Path) -> None:
     finally:
         keyring.set_keyring(before)
     assert [type(place) for place in places] == [Files, Memory]
+
+
+def test_key_ring_that_keeps_nothing_is_none(folder: Path) -> None:
+    before = keyring.get_keyring()
+    keyring.set_keyring(NullKeyRing())  # type: ignore[no-untyped-call]
+    try:
+        places = open_vault(folder, print).places
+    finally:
+        keyring.set_keyring(before)
+    assert [type(place) for place in places] == [Files, Memory]
+
+
+def test_key_ring_that_is_set_but_not_there_is_said_once_and_files_are_used(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "no.such.KeyRing")
+    monkeypatch.setattr("keyring.core._keyring_backend", None)  # as in a program that has just begun
+    said: list[str] = []
+    assert [type(place) for place in open_vault(folder, said.append).places] == [Files, Memory]
+    assert said == ["The key ring cannot be used (ModuleNotFoundError)."]
 
 
 def test_files_are_their_owners_alone_and_replaced_as_a_whole(folder: Path) -> None:

@@ -40,6 +40,18 @@ def test_reader_that_has_seen_enough_ends_the_command_without_a_complaint(home: 
         assert process.wait(60) == 0
 
 
+@pytest.mark.parametrize("content", [None, "not PEM"], ids=["missing", "not PEM"])
+@pytest.mark.parametrize("arguments", [("call", NOWHERE, "rows"), ("login", NOWHERE)], ids=["call", "login"])
+def test_file_of_authorities_that_cannot_be_used_is_named(
+    home: Home, arguments: tuple[str, ...], content: str | None
+) -> None:
+    if content is not None:
+        (home.folder / "authorities").write_text(content)
+    done = home.inside(*arguments, SSL_CERT_FILE=str(home.folder / "authorities"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("bearergate: SSL_CERT_FILE names no file"), done.stderr
+
+
 def test_history_is_what_was_typed(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     settings = Settings(url=NOWHERE, folder=home.folder)
     assert piped(settings, Output(), ["debug on\n", "  \n", " history \n"]) == 0

@@ -9,17 +9,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from client.connection import Connection
 from client.errors import BadInput, ClientError, Misbehaved, NotAuthorized
-from client.find import find
+from client.find import Found, covers, find
+from client.login import check_endpoint
 from client.outbound import Outbound
+from client.server import Server
 from client.settings import Settings
 from conformance.requirements import requirement
 from discovery.challenge import Challenge
 from discovery.issuer import IssuerMetadata
+from discovery.location import Location
 from tests.client.world import ASM, PRM, REDIRECT, World, another, world
 from tests.served import served
 
@@ -119,6 +123,30 @@ async def test_resource_is_named_in_the_authorization_and_in_every_token_request
     said = [*here.authority.asked("/authorize"), *here.authority.asked("/token")]
     assert [each.get("grant_type") for each in said] == [None, "authorization_code", "refresh_token"]
     assert {each["resource"] for each in said} == {here.server.url}
+
+
+@pytest.mark.parametrize(
+    ("url", "resource"),
+    [
+        ("https://mcp.example.com:443/mcp", "https://mcp.example.com/mcp"),
+        ("https://mcp.example.com/mcp", "https://mcp.example.com:443/mcp"),
+        ("https://mcp.example.com/mcp", "https://MCP.example.com"),
+        ("https://mcp.example.com/mcp?a=1", "https://mcp.example.com/mcp/"),
+    ],
+)
+@requirement("CLI-05")
+async def test_resource_is_the_metadatas_however_the_url_is_spelled(here: World, url: str, resource: str) -> None:
+    assert covers(resource, url)
+    auth = here.auth(url=url)
+    auth.believe(Found(resource, IssuerMetadata(issuer="https://issuer", token_endpoint="https://issuer/token")))
+    assert auth.context.get_resource_url() == resource
+    auth.context.client_info = OAuthClientInformationFull(client_id="me")
+    await auth.set_tokens(OAuthToken(access_token="a", token_type="Bearer"))
+    assert auth.login
+    assert auth.login.resource == resource
+    next_program = here.auth(url=url)
+    next_program.adopt(auth.login)
+    assert next_program.context.get_resource_url() == resource
 
 
 ISS = [
@@ -255,6 +283,43 @@ async def test_given_client_and_its_secret_stay_at_their_issuer(here: World) -> 
     assert "OAUTH_ISSUER" in str(happened.refusal)
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"client_id": "given", "client_secret": "of-the-first"}], ids=["registered", "given client"]
+)
+@requirement("CLI-09")
+async def test_login_in_the_same_shell_shows_another_issuer_no_client_of_the_first(
+    here: World, given: dict[str, str]
+) -> None:
+    server = server_of(here, **given)
+    await server.log_in()
+    first = here.authority.asked("/token")[0]
+    async with another() as second:
+        here.server.authority = second
+        if given:
+            with pytest.raises(NotAuthorized, match="OAUTH_ISSUER"):
+                await server.log_in()
+            assert [path for path, _ in second.seen] == [ASM]
+        else:
+            await server.log_in()
+            assert [path for path, _ in second.seen] == [ASM, "/register", "/authorize", "/token"]
+        assert first["client_id"] not in json.dumps(second.seen)
+
+
+@requirement("CLI-09")
+async def test_login_that_fails_at_another_issuer_does_not_take_the_refresh_token_there(here: World) -> None:
+    server = server_of(here)
+    await server.log_in()
+    async with another() as second:
+        here.server.authority = second
+        second.back = {"error": "access_denied", "code": None}
+        with pytest.raises(NotAuthorized, match="access_denied"):
+            await server.log_in()
+        assert (await server.renew()).access_token == "access-2"
+        await server.log_out()
+        assert second.asked("/token") + second.asked("/revoke") == []
+    assert here.authority.asked("/revoke")[0]["token"] == "refresh-2"
+
+
 @requirement("CLI-09")
 async def test_registration_says_what_kind_of_application_it_is(here: World) -> None:
     await here.get(here.auth())
@@ -306,6 +371,16 @@ async def test_client_gives_up_on_a_server_that_never_has_enough(here: World) ->
     assert isinstance(happened.refusal, NotAuthorized)
     await here.get(auth)
     assert len(here.authority.asked("/authorize")) == logins, "nor does it begin again with the next request"
+
+
+@requirement("CLI-10")
+async def test_scopes_that_were_of_use_may_be_asked_for_again_as_often_as_they_end(here: World) -> None:
+    auth = here.auth()
+    await here.get(auth)
+    for count in range(1, 6):
+        here.server.demanded = ["more"]
+        assert (await here.get(auth))[0] == 200
+        assert len(here.authority.asked("/authorize")) == 1 + count
 
 
 @requirement("CLI-11")
@@ -447,6 +522,33 @@ async def test_browser_is_sent_nowhere_but_to_https(here: World, endpoint: str) 
     assert here.person.urls == []
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://127.0.0.1:8080/off", "https://localhost/x", "http://[::1]/x", "https://10.0.0.1/x", "https://169.254.1.1"],
+)
+@requirement("CLI-13")
+def test_login_page_of_a_server_elsewhere_is_not_on_this_machine_or_in_its_network(endpoint: str) -> None:
+    with pytest.raises(Misbehaved, match="not opened"):
+        check_endpoint(endpoint, Settings(url="https://mcp.example.com/mcp").permitted_hosts)
+    named = Settings(url="https://mcp.example.com/mcp", allow_hosts=frozenset({Location.of(endpoint).host}))
+    check_endpoint(endpoint, named.permitted_hosts)
+
+
+@requirement("CLI-13")
+async def test_login_page_in_a_private_network_is_not_opened(here: World) -> None:
+    here.authority.metadata["authorization_endpoint"] = "https://192.168.1.1/apply.cgi"
+    _, happened = await here.get(here.auth())
+    assert isinstance(happened.refusal, Misbehaved)
+    assert here.person is not None
+    assert here.person.urls == []
+
+
+@pytest.mark.parametrize("endpoint", ["https://login.example.com/x", "https://1.1.1.1/x", "https://[2606:4700::1]/x"])
+@requirement("CLI-13")
+def test_login_page_in_the_internet_is_opened(endpoint: str) -> None:
+    check_endpoint(endpoint, frozenset())
+
+
 @pytest.mark.parametrize("member", ["token_endpoint", "registration_endpoint"])
 @requirement("CLI-13")
 async def test_endpoint_at_a_private_address_is_not_called(here: World, member: str) -> None:
@@ -538,6 +640,10 @@ async def test_login_that_fails_is_no_verdict_about_the_era(here: World) -> None
     with pytest.raises(NotAuthorized):
         await opened(here)
     assert len([path for _, path, _ in here.server.seen if path == "/mcp"]) == 1
+
+
+def server_of(here: World, **settings: object) -> Server:
+    return Server(here.auth(**settings).settings, here.vault, here.person)
 
 
 def _issuer(issuer: str) -> Any:
