@@ -85,7 +85,8 @@ def judge(
         problems += scope_problems(settings, filled)
     if problems:
         raise SettingsError(problems)
-    return list(notes(own, settings, parameters))
+    # What tools an image brings is not known here, and so not what they need.
+    return [*notes(own, settings, parameters), *(() if image else scope_notes(settings))]
 
 
 def parsed_for_function(file: Path | None, filled: Filled, parameters: Parameters, *, image: bool) -> Settings:
@@ -217,6 +218,10 @@ def notes(own: Mapping[str, Any], settings: Settings, parameters: Parameters) ->
             "sessions of an upstream end with each instance of the function, since no keys seal them: name "
             "seal_keys_file: aws:secretsmanager:NAME"
         )
+
+
+def scope_notes(settings: Settings) -> Iterator[str]:
+    """Scopes that nobody gets behind a front door which renames challenges."""
     for resource in settings.resources:
         if missing := sorted(set(scopes_of_tools(resource)) - set(resource.scopes)):
             yield (

@@ -206,6 +206,13 @@ def test_scopes_that_no_login_asks_for_are_named(tmp_path: Path, resource: dict[
     assert [note.partition(", and behind")[0] for note in found] == ([f"no login asks for {names}"] if missing else [])
 
 
+def test_tools_of_an_image_are_not_looked_for_here(tmp_path: Path) -> None:
+    file = written(tmp_path, {**SETTINGS, "resources": [{"tools": ["only-in-the-image"]}]})
+    assert judge(file, Parameters({"FunctionName": "bearergate"}, {}), REGION, image=True) == []
+    with pytest.raises(SettingsError, match="only-in-the-image is not packaged"):
+        judge(file, Parameters({"FunctionName": "bearergate"}, {}), REGION)
+
+
 def test_scope_that_the_pool_of_the_stack_does_not_have_is_named(tmp_path: Path) -> None:
     resource = {"scopes": ["use"], "rules": [{"tools": ["*"], "scopes": ["admin"]}]}
     said = refusal(tmp_path, {"resources": [resource]}, NEW | DOMAIN).splitlines()
