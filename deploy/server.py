@@ -146,7 +146,7 @@ def configuration(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
     """How uvicorn serves the gate: nothing that it would believe, log or say about a request without being asked."""
     return uvicorn.Config(
         app,
-        http="auto" if sys.platform == "win32" else "deploy.limits:LimitedProtocol",  # no httptools on Windows
+        http="auto" if sys.platform == "win32" else "deploy.http1:Http1",  # no httptools on Windows
         lifespan="on",
         ws="none",
         access_log=False,

@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gateway.audit import Audit, Write
@@ -79,12 +78,13 @@ def build(
             *forward_auth_routes(settings, gates),
             *(facade.routes() if facade else []),
         ],
-        middleware=[Middleware(Gates, gates=gates)],
         exception_handlers={404: not_found(settings)},
         lifespan=lambda _: started(gates, issuers, facade),
     )
     app.router.redirect_slashes = False  # it would redirect to whatever the Host header says
     app.state.gates = gates
+    # Outermost: what Starlette puts around an app would wrap each of its messages for nothing.
+    app.middleware_stack = Gates(app.build_middleware_stack(), gates)
     return app
 
 

@@ -85,9 +85,10 @@ class Connection(asyncio.Protocol):
         self._begin(method)
         self._limits = (first_byte, idle)
         self.deadline = self._loop.time() + first_byte
-        if self.lost:
+        if self._transport is None or self._transport.is_closing():
             self.fail(UpstreamBroken("it hung up without being asked"))
-        self.write(data)
+        else:
+            self._transport.write(data)
 
     def write(self, data: bytes) -> None:
         """Send more of the request."""
@@ -152,19 +153,19 @@ class Connection(asyncio.Protocol):
     @property
     def free(self) -> bool:
         """Whether another exchange may follow: all was read and sent, and nothing was odd."""
-        quiet = not self._paused and self._drained is None
-        return quiet and self.complete and self.reusable and not self.lost
+        return self.complete and self.reusable and not self._paused and self._drained is None and not self.lost
 
     @property
     def lost(self) -> bool:
         """Whether it is closed or closing."""
         return self._transport is None or self._transport.is_closing()
 
-    def is_stale(self, now: float) -> bool:
+    def is_stale(self) -> bool:
         """Whether the upstream has hung up on a connection that was unused, or is about to, or said something."""
-        if self.lost or now - self.unused_since >= self.kept_seconds:
+        unused = self._loop.time() - self.unused_since
+        if unused >= self.kept_seconds or self.lost:
             return True
-        if now - self.unused_since < DOUBTFUL_SECONDS:
+        if unused < DOUBTFUL_SECONDS:
             return False
         waiting = select.poll()
         waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)

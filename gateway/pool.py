@@ -43,7 +43,7 @@ class Pool:
         """A connection that is open and free, if there is one."""
         while self._unused:
             connection = self._unused.pop()
-            if not connection.is_stale(asyncio.get_running_loop().time()):
+            if not connection.is_stale():
                 return connection
             connection.abort()
         return None

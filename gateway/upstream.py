@@ -127,13 +127,8 @@ class Upstream:
 
     async def _first_of_body(self, scope: Scope, receive: Receive) -> tuple[bytes | None, Message | None]:
         """How the request is framed anew, with the first piece of its body, which is mostly all of it."""
-        length: bytes | None = None
-        chunked = False
-        for name, value in scope["headers"]:
-            if name == b"content-length":
-                length = value
-            elif name == b"transfer-encoding":
-                chunked = True
+        headers = dict(scope["headers"])
+        length, chunked = headers.get(b"content-length"), b"transfer-encoding" in headers
         if length is None and not chunked:
             return (b"content-length: 0\r\n" if scope["method"] in ("POST", "PUT", "PATCH") else b""), {}
         message = await receive()

@@ -31,7 +31,7 @@ class Mutation(NamedTuple):
 
 VERIFIER, KEYS, APP = "gateway/verifier.py", "gateway/keys.py", "gateway/app.py"
 AUTHENTICATE, OPERATION, POLICY = "gateway/authenticate.py", "gateway/operation.py", "gateway/policy.py"
-ORIGIN, REFUSE, LIMITS = "gateway/origin.py", "gateway/refuse.py", "deploy/limits.py"
+ORIGIN, REFUSE, HTTP1 = "gateway/origin.py", "gateway/refuse.py", "deploy/http1.py"
 SIGNATURE, BODY, REMEMBERED = "gateway/signature.py", "gateway/body.py", "gateway/verified_tokens.py"
 
 MUTATIONS = [
@@ -143,16 +143,16 @@ MUTATIONS = [
     Mutation(APP, "                    check_mirrored(headers, asked)  # 400\n", ""),
     Mutation(REFUSE, '(b"cache-control", b"no-store")', '(b"cache-control", b"no-cache")'),
     Mutation(REFUSE, "if refusal.error is not None or isinstance(refusal, MissingToken):", "if True:"),
-    Mutation(LIMITS, "        self.headers = Trailers()\n", ""),
-    Mutation(LIMITS, "if self._unfinished > HEAD_BYTES:", "if False:"),
-    Mutation(LIMITS, "self._head_bytes() > HEAD_BYTES", "False"),
+    Mutation(HTTP1, "        self._fields = NO_MORE_FIELDS\n", ""),
+    Mutation(HTTP1, "if self._unfinished > HEAD_BYTES:", "if False:"),
+    Mutation(HTTP1, "self._head_bytes() > HEAD_BYTES", "False"),
     Mutation(APP, 'value.strip(b" \\t")', "value"),
-    Mutation(LIMITS, "if self._progress or self._waiting is Part.BODY:", "if True:"),
-    Mutation(LIMITS, "len(self.headers) > HEAD_FIELDS", "False"),
-    Mutation(LIMITS, "        else:\n            self.transport.abort()\n", ""),
-    Mutation(LIMITS, "if len(self.pipeline) >= PIPELINED:", "if False:"),
-    Mutation(LIMITS, "if self.flow.read_paused:", "if False:"),
-    Mutation(LIMITS, "            self.cycle.keep_alive = False\n", "            pass\n"),
+    Mutation(HTTP1, "if begins or self._progress or self._part is Part.BODY:", "if True:"),
+    Mutation(HTTP1, "len(fields) > HEAD_FIELDS", "False"),
+    Mutation(HTTP1, "        else:\n            self.transport.abort()\n", ""),
+    Mutation(HTTP1, "if len(self._waiting) >= PIPELINED:", "if False:"),
+    Mutation(HTTP1, "        if self.paused:\n            self._since", "        if False:\n            self._since"),
+    Mutation(HTTP1, " and not parser.should_upgrade()", ""),
 ]
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from deploy.limits import BODY_SECONDS, HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS, PIPELINED, LimitedProtocol
+from deploy.http1 import BODY_SECONDS, HEAD_BYTES, HEAD_FIELDS, HEAD_SECONDS, PIPELINED, Http1
 from tests.attacks.wire import CHUNKED, HEAD, HEALTH, HONEST, TOKEN, TWO, answers, fill, wired
 
 # The deadlines of a production server, from which tests that wait for them depart.
 assert (HEAD_SECONDS, BODY_SECONDS) == (10, 30)
 
 
-class Hasty(LimitedProtocol):
+class Hasty(Http1):
     """The same limits, soon reached."""
 
     head_seconds = 0.2
@@ -136,10 +136,10 @@ async def test_request_that_comes_in_pieces_but_in_time_loses_nothing() -> None:
 
 
 async def test_connection_that_says_nothing_is_closed_like_an_idle_one() -> None:
-    class Impatient(LimitedProtocol):
+    class Impatient(Http1):
         def __init__(self, *arguments: Any) -> None:
             super().__init__(*arguments)
-            self.timeout_keep_alive = 0  # seconds
+            self.idle_seconds = 0  # seconds
 
     async with wired(protocol=Impatient) as wire:
         connection = await wire.connect()

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
-from deploy.limits import LimitedProtocol
+from deploy.http1 import Http1
 from deploy.server import configuration
 from tests.attacks.battery import honest, standing
 from tests.gated import Gated
@@ -81,15 +81,15 @@ class Connection:
 
 @asynccontextmanager
 async def wired(
-    app: ASGIApp | None = None, protocol: type[LimitedProtocol] | None = None, **settings: Any
+    app: ASGIApp | None = None, protocol: type[Http1] | None = None, **settings: Any
 ) -> AsyncIterator[Wire]:
     """A standing gate, served on a socket as `serve` does it."""
     async with standing(**settings) as door:
         config = configuration(app or door.gate, 1)
         config.lifespan = "off"  # its start-up has run
         config.load()
-        speak = protocol or LimitedProtocol
-        assert config.http_protocol_class is LimitedProtocol
+        speak = protocol or Http1
+        assert config.http_protocol_class is Http1
         state, loop = ServerState(), asyncio.get_running_loop()
         server = await loop.create_server(lambda: speak(config, state, {}), "127.0.0.1", 0)
         try:

@@ -1,4 +1,4 @@
-"""How connections are taken, kept and let go, and how an answer leaves."""
+"""How connections are taken, kept and let go."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from deploy.limits import JoinedWrites, LimitedProtocol
+from deploy.http1 import Http1
 from deploy.server import BACKLOG, Listener, listen, settle
 from tests.attacks.wire import HONEST, fill, wired
 
@@ -99,28 +99,28 @@ async def test_listener_that_waits_to_try_again_can_be_closed() -> None:
         assert listener._again.cancelled()
 
 
-class Known(LimitedProtocol):
+class Known(Http1):
     """One that the test can look at."""
 
     met: list[Known]
-    ended: asyncio.Event
+    over: asyncio.Event
 
     @property
     def has_timer(self) -> bool:
-        return self.timeout_keep_alive_task is not None
+        return self._idle_timer is not None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.met.append(self)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.ended.set()
+        self.over.set()
 
 
 def known() -> type[Known]:
     """A class of its own for each test."""
-    return type("Mine", (Known,), {"met": [], "ended": asyncio.Event()})
+    return type("Mine", (Known,), {"met": [], "over": asyncio.Event()})
 
 
 async def test_connection_that_broke_leaves_no_timer() -> None:
@@ -130,12 +130,12 @@ async def test_connection_that_broke_leaves_no_timer() -> None:
         await connection.send(fill(wire, HONEST))
         assert await connection.status() == 200
         (protocol,) = mine.met
-        timer = protocol.timeout_keep_alive_task
+        timer = protocol._idle_timer
         assert timer is not None
         opened = connection.writer.get_extra_info("socket")
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
         connection.writer.transport.abort()
-        await mine.ended.wait()
+        await mine.over.wait()
         assert timer.cancelled()
 
 
@@ -146,72 +146,17 @@ async def test_timer_of_idle_connections_closes_no_other() -> None:
         await connection.send(fill(wire, HONEST))
         assert await connection.status() == 200
         (protocol,) = mine.met
-        protocol.timeout_keep_alive_handler()  # that the connection began with: it was used since
+        protocol._end_if_idle()  # that the connection began with: it was used since
         assert protocol.has_timer  # set anew
-        protocol._unset_keepalive_if_required()  # a request is under way
-        protocol.timeout_keep_alive_handler()
-        assert protocol.timeout_keep_alive_task is None
+        protocol._idle_since = None  # a request is under way
+        protocol._end_if_idle()
+        assert protocol._idle_timer is None
         assert await connection.is_open()
         assert protocol.has_timer
-        protocol.timeout_keep_alive = 0  # seconds
-        protocol.timeout_keep_alive_handler()
-        await mine.ended.wait()
+        protocol.idle_seconds = 0  # seconds
+        protocol._end_if_idle()
+        await mine.over.wait()
         await connection.close()
-
-
-class Sink(asyncio.Transport):
-    """Keeps what is written, write by write."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[bytes] = []
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written.append(bytes(data))
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-
-HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
-
-
-async def test_head_and_body_leave_in_one_write() -> None:
-    sink = Sink()
-    joined = JoinedWrites(sink, asyncio.get_running_loop())
-    joined.write(HEAD)
-    joined.write(b"body")
-    joined.write(b"more")
-    await asyncio.sleep(0)  # one turn of the loop
-    assert sink.written == [HEAD + b"body", b"more"]
-
-
-async def test_head_without_body_leaves_with_the_turn() -> None:
-    sink = Sink()
-    joined = JoinedWrites(sink, asyncio.get_running_loop())
-    joined.write(HEAD)
-    assert not sink.written
-    await asyncio.sleep(0)  # one turn of the loop
-    assert sink.written == [HEAD]
-
-
-async def test_head_leaves_before_the_connection_closes() -> None:
-    sink = Sink()
-    joined = JoinedWrites(sink, asyncio.get_running_loop())
-    joined.write(HEAD)
-    joined.close()
-    assert sink.written == [HEAD]
-    assert joined.is_closing()
-
-
-async def test_interim_answer_waits_for_nothing() -> None:
-    sink = Sink()
-    JoinedWrites(sink, asyncio.get_running_loop()).write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    assert sink.written == [b"HTTP/1.1 100 Continue\r\n\r\n"]
 
 
 def test_what_the_start_has_made_is_not_searched_for_garbage() -> None:
