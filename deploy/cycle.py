@@ -120,7 +120,7 @@ class Cycle:
         try:
             await app(self.scope, self.receive, self.send)
         except Exception:
-            log.exception("an app failed")
+            log.exception("a request failed with an error that nobody caught")
             await self._fail()
         except BaseException:  # the server's patience at its end is over
             self._connection.close()

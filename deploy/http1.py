@@ -8,7 +8,6 @@ hold all there are, or all memory with one; and it takes a third longer. A reque
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from enum import Enum, auto
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -119,7 +118,7 @@ class Http1(asyncio.Protocol):
         self._fields: list[tuple[bytes, bytes]] = []
         self._served: Cycle | None = None  # the request that is being answered, or was at last
         self._last: Cycle | None = None  # the one that came last
-        self._waiting: deque[Cycle] = deque()
+        self._waiting: list[Cycle] = []  # a deque takes half a kilobyte, and mostly nobody waits
         self.paused = False
         self._part = Part.NOTHING
         self._since = 0.0  # when the head began, or the last piece of the body came; the loop's time
@@ -320,7 +319,7 @@ class Http1(asyncio.Protocol):
         if not cycle.keep_alive:
             self.transport.close()
         elif self._waiting:  # and nothing more is read before all that wait are served
-            self._serve(self._waiting.popleft())
+            self._serve(self._waiting.pop(0))
         elif not self.transport.is_closing():
             self.resume_reading()
             self._be_idle()
