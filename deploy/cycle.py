@@ -68,9 +68,10 @@ class Cycle:
         "task",
     )
 
+    task: asyncio.Task[None]  # in which the app answers, from then on
+
     def __init__(self, connection: Http1, scope: Scope, *, keep_alive: bool) -> None:
         self.scope = scope
-        self.task: asyncio.Task[None] | None = None  # in which the app answers
         self.keep_alive = keep_alive  # whether another request may follow
         self.more_body = True  # of the request
         self.complete = False  # the response

@@ -310,8 +310,7 @@ class Http1(asyncio.Protocol):
 
     def ended(self, cycle: Cycle) -> None:
         """The app is done with a request."""
-        if cycle.task is not None:
-            self._state.tasks.discard(cycle.task)
+        self._state.tasks.discard(cycle.task)
 
     def answered(self, cycle: Cycle) -> None:
         """The response is complete: the next request that waits is served, or the connection is idle."""

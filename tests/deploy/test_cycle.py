@@ -150,6 +150,7 @@ RESPONSES: list[Any] = [
     pytest.param([start(status=304), body(b"")], b"HTTP/1.1 304 Not Modified\r\n\r\n", id="not modified"),
     pytest.param([start("X-A: b", status=299), body(b"")], b"HTTP/1.1 299 \r\nx-a: b\r\n", id="a status of no name"),
     pytest.param([START, body(b"", more=True), BODY], HEAD + b"{}", id="an empty piece"),
+    pytest.param([START, "turn", "turn", body(b"", more=True), BODY], HEAD + b"{}", id="an empty piece, later"),
     pytest.param(
         [start("connection: close", "content-length: 0"), body(b"")],
         b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
@@ -159,7 +160,7 @@ RESPONSES: list[Any] = [
 
 
 @pytest.mark.parametrize(("messages", "written"), RESPONSES)
-async def test_response_is_framed(messages: list[Message], written: bytes) -> None:
+async def test_response_is_framed(messages: list[Message | str], written: bytes) -> None:
     served = Served(*messages)
     assert (await served.ask(GET)).startswith(written)
     assert served.sink.closed == (b"close" in written)
