@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from enum import Enum, auto
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -31,12 +32,20 @@ HELD_BYTES = 64 * 1024  # of a body that waits for the app, before reading stops
 PIPELINED = 64  # requests that may wait behind one that is being answered (RFC 9112 §9.3.2)
 KNOWN_BYTES = 256  # of a target that is remembered
 
-NOT_HTTP = (
-    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 30\r\n"
-    b"connection: close\r\n\r\nInvalid HTTP request received."
+
+def refusal(status: HTTPStatus, sentence: str) -> bytes:
+    """A response that ends the connection; no app is asked."""
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    return f"{head}content-length: {len(sentence)}\r\nconnection: close\r\n\r\n{sentence}".encode("ascii")
+
+
+NOT_HTTP = refusal(
+    HTTPStatus.BAD_REQUEST,
+    "This is no request of HTTP/1.1: send one without TLS, or put what speaks TLS and HTTP/2 in front of this port.",
 )
-TOO_LARGE = (  # RFC 6585 §5
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_LARGE = refusal(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,  # RFC 6585 §5
+    f"The head of a request may have {HEAD_FIELDS} header fields and {HEAD_BYTES} bytes: send less.",
 )
 
 
