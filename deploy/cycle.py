@@ -146,11 +146,10 @@ class Cycle:
         """The next piece of the request's body, or that the client has gone or was told everything."""
         if self._connection.paused:
             self._connection.resume_reading()
-        if not self._said and not self.complete:
+        if not (self._said or self.complete or self.gone):
             await self._wait()
         self._said = False
         if self.gone or self.complete:
-            self._said = True  # and says so again
             return {"type": "http.disconnect"}
         body, self._body = self._body, b""
         return {"type": "http.request", "body": bytes(body), "more_body": self.more_body}

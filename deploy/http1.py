@@ -149,14 +149,13 @@ class Http1(asyncio.Protocol):
         self._be_idle()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Nothing is waited for any more, and every request hears of it."""
+        """Nothing is waited for any more; whoever is answering hears of it, and nobody begins to."""
         self._state.connections.discard(self)
         for timer in (self._check, self._idle_timer):
             if timer is not None:
                 timer.cancel()
-        for cycle in (self._served, *self._waiting):
-            if cycle is not None and not cycle.complete:
-                cycle.hang_up()
+        if self._served is not None and not self._served.complete:
+            self._served.hang_up()
         self._waiting.clear()
         self._served = self._last = None
         del self._parser  # which holds this connection, as did the requests: they all go without garbage collection

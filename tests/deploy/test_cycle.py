@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from deploy.cycle import CHUNKED, CONTINUE, MAX_KNOWN, Beginnings
-from deploy.http1 import Http1
+from deploy.http1 import HELD_BYTES, NOT_HTTP, Http1
 from deploy.server import configuration
 
 GET = b"GET /a%20b?q=1 HTTP/1.1\r\nHost: gw.example\r\n\r\n"
@@ -29,7 +29,8 @@ class Sink(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written: list[bytes] = []
-        self.closed = self.reading = False
+        self.closed = False
+        self.steps: list[str] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.closed, "what is written after the end is lost"
@@ -45,10 +46,10 @@ class Sink(asyncio.Transport):
         return self.closed
 
     def pause_reading(self) -> None:
-        self.reading = False
+        self.steps.append("pause")
 
     def resume_reading(self) -> None:
-        self.reading = True
+        self.steps.append("resume")
 
 
 class Served:
@@ -175,9 +176,10 @@ async def test_head_has_no_body_whatever_its_length() -> None:
 
 
 @pytest.mark.parametrize("length", [True, False])
-async def test_client_of_http_1_0_gets_no_chunks_and_the_end_of_the_connection(length: bool) -> None:
+@pytest.mark.parametrize("field", [b"", b"Connection: keep-alive\r\n"])
+async def test_client_of_http_1_0_gets_no_chunks_and_the_end_of_the_connection(length: bool, field: bytes) -> None:
     served = Served(START if length else start(), body(b"{", more=True), body(b"}"))
-    written = await served.ask(b"GET / HTTP/1.0\r\nHost: gw.example\r\n\r\n")
+    written = await served.ask(b"GET / HTTP/1.0\r\nHost: gw.example\r\n%b\r\n" % field)
     assert written.endswith(b"\r\nconnection: close\r\n\r\n{}")
     assert b"chunked" not in written
     assert served.sink.closed
@@ -288,9 +290,83 @@ async def test_client_that_waits_for_it_is_told_to_go_on_once(expect: bytes) -> 
     served.end()
 
 
-async def test_client_that_has_sent_its_body_is_not_told_to_go_on() -> None:
-    served = Served("receive", START, BODY)
-    assert await served.ask(POST[:-2] + b"Expect: 100-continue\r\n\r\nabcd") == HEAD + b"{}"
+@pytest.mark.parametrize(
+    ("messages", "pieces"),
+    [
+        pytest.param(["receive", START, BODY], [b"abcd"], id="with its head"),
+        pytest.param(["receive", START, BODY, "receive"], [b"abcd"], id="and the app listens on"),
+        pytest.param([START, "receive", BODY], [b"", b"abcd"], id="after the answer has begun"),
+    ],
+)
+async def test_client_is_not_told_to_go_on_once_it_has(messages: list[Message | str], pieces: list[bytes]) -> None:
+    served = Served(*messages)
+    first, *others = pieces
+    assert await served.ask(POST[:-2] + b"Expect: 100-continue\r\n\r\n" + first, *others) == HEAD + b"{}"
+    served.end()
+
+
+async def test_app_hears_as_often_as_it_asks_that_the_client_has_gone() -> None:
+    served = Served("receive", "receive", "receive")
+    served.http.data_received(GET)
+    await asyncio.sleep(0)
+    served.end()
+    await served.ask()
+    assert [message["type"] for message in served.heard] == ["http.request", "http.disconnect", "http.disconnect"]
+
+
+async def test_no_more_is_read_than_an_app_takes() -> None:
+    served = Served("turn", "turn", "receive", START, BODY)
+    served.http.data_received(POST.replace(b" 4", b" %d" % (HELD_BYTES + 1)) + b"a" * HELD_BYTES)
+    assert served.sink.steps == []
+    served.http.data_received(b"a")
+    assert served.sink.steps == ["pause"]
+    await served.ask()
+    assert served.sink.steps == ["pause", "resume"]
+    assert len(served.heard[0]["body"]) == HELD_BYTES + 1
+    served.end()
+
+
+async def test_body_that_no_app_takes_is_read_after_the_answer() -> None:
+    served = Served(START, BODY)
+    served.http.data_received(POST.replace(b" 4", b" %d" % (2 * HELD_BYTES)) + b"a" * (HELD_BYTES + 1))
+    await served.ask()
+    assert served.sink.steps == ["pause", "resume"]
+    served.end()
+
+
+async def test_nothing_is_read_while_a_request_waits() -> None:
+    served = Served(START, BODY)
+    served.http.data_received(GET + GET)
+    assert served.sink.steps == ["pause"]
+    while served.state.tasks:  # as one ends, the next begins
+        await asyncio.wait(served.state.tasks)
+    assert await served.ask() == (HEAD + b"{}") * 2
+    assert served.sink.steps == ["pause", "resume"]
+    served.end()
+
+
+async def test_answer_that_has_begun_comes_before_what_is_said_of_noise() -> None:
+    served = Served(START, "turn", "turn", BODY)
+    served.http.data_received(GET)
+    await asyncio.sleep(0)
+    served.http.data_received(b"\0")
+    assert b"".join(served.sink.written) == HEAD + NOT_HTTP
+    assert served.sink.closed
+    for task in list(served.state.tasks):
+        task.cancel()
+    await asyncio.gather(*served.state.tasks, return_exceptions=True)
+    served.end()
+
+
+async def test_request_under_way_is_not_idle() -> None:
+    served = Served("turn", START, BODY)
+    served.http.idle_seconds = 0
+    served.http.data_received(GET)
+    served.http._end_if_idle()
+    closed = served.sink.closed
+    await served.ask()
+    served.http._end_if_idle()
+    assert (closed, served.sink.closed) == (False, True)
     served.end()
 
 
