@@ -24,6 +24,8 @@ def read(arguments: Sequence[str] | None = None) -> Settings:
     given = parser.parse_args(arguments)
     host = given.insecure_host or "127.0.0.1"
     base = given.url or f"http://127.0.0.1:{given.port}"
+    if not 0 < given.port < 1 << 16:
+        parser.error("--port is a number from 1 to 65535.")
     try:
         make = _cognito if given.profile == "cognito" else _plain
         return Settings(make(base, given), host, given.port)

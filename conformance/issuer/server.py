@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from authlib.oauth2.rfc6749 import AuthorizationServer
+from authlib.oauth2.rfc6749 import AuthorizationServer, OAuth2Error
 from authlib.oauth2.rfc9207 import IssuerParameter
 from starlette.responses import Response
 
@@ -15,8 +15,6 @@ from .revocation import Revocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from authlib.oauth2.rfc6749 import OAuth2Error
 
     from .clients import Clients
     from .clock import Clock
@@ -48,6 +46,12 @@ class SendIssuer(IssuerParameter):  # type: ignore[misc]  # Authlib ships no typ
 
     def get_issuer(self) -> str | None:
         return self._url
+
+
+class LoginRequiredError(OAuth2Error):  # type: ignore[misc]  # Authlib ships no types
+    """The client asked for no page, and there is no session that could do without (OpenID Connect Core §3.1.2.6)."""
+
+    error = "login_required"
 
 
 class OAuthServer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships no types
@@ -112,6 +116,8 @@ class OAuthServer(AuthorizationServer):  # type: ignore[misc]  # Authlib ships n
             error.redirect_uri = redirect_uri
             raise error
         self.get_consent_grant(request)
+        if "none" in (request.get("prompt") or "").split():
+            raise LoginRequiredError(redirect_uri=redirect_uri)
 
     def finish_authorization(self, request: IssuerRequest, user: Any) -> OAuthAnswer:
         """The redirect back to the client: with a code for `user`, or with access_denied for None."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DAY = 86_400
 REMEMBERED = 24  # consents
 NAME = re.compile(r"[A-Za-z0-9_-]{32}")  # 24 random bytes in Base64url
-MAX_COOKIE = 3_800  # characters; browsers keep 4,096 with name and attributes
+MAX_COOKIE = 1_800  # characters; the head of an answer is to fit into the 4 KB that nginx reads of one by default
 
 
 class Approval(msgspec.Struct, frozen=True, array_like=True):

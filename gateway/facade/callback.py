@@ -9,7 +9,7 @@ from gateway.facade.authorize import START_AGAIN, read_query
 from gateway.facade.errors import OAuthError, Shown
 from gateway.facade.front import CALLBACK, Front
 from gateway.facade.parameters import Parameters
-from gateway.facade.sealed import CODE, CODE_SECONDS, STATE, Code, Flow
+from gateway.facade.sealed import CODE, CODE_SECONDS, STATE, Code, Flow, fingerprint
 from gateway.seal import Unlasting, Unsealable
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Callback:
         except OAuthError as error:
             return front.redirect_error(wish.redirect_uri, wish.state, error, CALLBACK)
         front.note(CALLBACK, "GET", done="code")
-        sealed = front.seal.seal(CODE, Code(code, flow), CODE_SECONDS)
+        sealed = front.seal.seal(CODE, sealable(code, flow), CODE_SECONDS)
         return front.redirect(wish.redirect_uri, wish.state, {"code": sealed})
 
     def _flow(self, request: Request, answer: Parameters) -> Flow:
@@ -92,6 +92,13 @@ class Callback:
         announced = (await front.issuer.metadata()).authorization_response_iss_parameter_supported
         if (iss or announced) and iss != front.issuer_url:
             raise OAuthError("server_error", "The answer came from another issuer.", detail="iss is not the issuer's")
+
+
+def sealable(code: str, flow: Flow) -> Code:
+    """What has to be known when the client redeems the issuer's code."""
+    wish = flow.wish
+    redirect = fingerprint(wish.redirect_uri)
+    return Code(code, flow.verifier, wish.client, redirect, wish.challenge, wish.resource, wish.scopes)
 
 
 def translated(error: str, description: str) -> OAuthError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -12,7 +13,10 @@ from gateway.facade.redirects import InvalidRedirect, check_redirect, is_native,
 MAX_NAME = 100  # characters that are shown
 MAX_REDIRECTS = 10
 GRANTS = ("authorization_code", "refresh_token")
-QUOTES = str.maketrans(dict.fromkeys('“”„‟"', "'"))  # a name must not end the quotation that it is shown in
+# A name must not end the quotation that it is shown in, nor seem to.
+QUOTES = str.maketrans(dict.fromkeys('“”„‟"\uff02\u05f4\u02ee\u2033\u275d\u275e\u301d\u301e\u301f', "'"))
+# Printable to Python, and yet nothing to see: joiners, fillers and variation selectors.
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +80,7 @@ def check_redirects(uris: list[str], application_type: str | None) -> None:
 
 def shown_name(name: str | None) -> str:
     """A name that is safe to show: one line of printable characters, without what turns text around."""
-    text = "".join(character if character.isprintable() else " " for character in name or "")
+    text = "".join(character if character.isprintable() else " " for character in UNSEEN.sub("", name or ""))
     return " ".join(text.translate(QUOTES).split())[:MAX_NAME]
 
 

@@ -8,6 +8,7 @@ that cannot be reached for a while signs nobody out: what its document said last
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from http import HTTPStatus
@@ -27,9 +28,11 @@ FRESH = 15 * 60.0  # seconds a document is used
 SOUR = 30.0  # seconds a failure is
 KEPT = 24 * 3600.0  # seconds it stands in for one that cannot be had just now
 REMEMBERED = 500
+PER_HOST = 60  # look-ups a minute; an honest host has one document, or a few
 AT_ONCE = 64  # more than a few, or somebody slow would keep everybody else out
 PUBLIC = (None, "none")
 UNFIT = "The app's metadata document cannot be fetched: it must be public, JSON, and not redirected."
+BUSY = "Too many apps are being looked up: try again in a moment."
 ABSENT = "The app's metadata document cannot be reached: see that its host answers, and try again in a moment."
 
 
@@ -42,6 +45,7 @@ class ClientDocuments:
         self._found: TTLCache[str, Client] = TTLCache(REMEMBERED, FRESH, now)
         self._kept: TTLCache[str, Client] = TTLCache(REMEMBERED, KEPT, now)
         self._failed: TTLCache[str, str] = TTLCache(REMEMBERED, SOUR, now)
+        self._knocks: TTLCache[str, itertools.count[int]] = TTLCache(REMEMBERED, 60.0, now)
         self._under_way: dict[str, asyncio.Task[Client]] = {}
 
     async def find(self, client_id: str) -> Client:
@@ -55,14 +59,17 @@ class ClientDocuments:
             return found
         if failed := self._failed.get(client_id):
             return self._instead(client_id, failed)
-        _check_id(client_id)
+        host = _host(client_id)
         if client_id not in self._under_way:
-            if len(self._under_way) >= AT_ONCE:
-                raise OAuthError(
-                    "temporarily_unavailable", "Too many apps are being looked up: try again in a moment.", status=503
-                )
+            if len(self._under_way) >= AT_ONCE or not self._may_knock(host):
+                return self._instead(client_id, BUSY)
             self._start(client_id)
         return await asyncio.shield(self._under_way[client_id])
+
+    def _may_knock(self, host: str) -> bool:
+        """Whether a host may be asked once more, or strangers could have the gate ask it as often as they like."""
+        count = self._knocks.setdefault(host, itertools.count())  # which begins anew after a minute
+        return next(count) < PER_HOST
 
     def _start(self, client_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._look_up(client_id))
@@ -92,11 +99,11 @@ class ClientDocuments:
 
     def _instead(self, client_id: str, failed: str, detail: str = "") -> Client:
         """What the document said last, where it cannot be had just now."""
-        if failed != ABSENT:
+        if failed not in (ABSENT, BUSY):
             raise _refused(failed, detail)
         kept: Client | None = self._kept.get(client_id)
         if kept is None:
-            raise OAuthError("temporarily_unavailable", ABSENT, status=503, detail=detail)
+            raise OAuthError("temporarily_unavailable", failed, status=503, detail=detail)
         return kept
 
 
@@ -127,14 +134,15 @@ def described(client_id: str, document: dict[str, object]) -> Client:
     )
 
 
-def _check_id(client_id: str) -> None:
-    """A client id that is a URL: https with a path, no user, fragment or dot segments (§3 of the draft)."""
+def _host(client_id: str) -> str:
+    """The host of a client id that is a URL: https with a path, no user, fragment or dot segments (§3 of the draft)."""
     try:
         location = Location.of(client_id)
     except InvalidLocation as error:
         raise _refused(f"The app's client_id cannot be used: {error}.") from None
     if location.scheme != "https" or location.path in ("", "/"):
         raise _refused("A client_id that is a URL uses https and has a path.")
+    return location.host
 
 
 def _refused(sentence: str, detail: str = "") -> OAuthError:

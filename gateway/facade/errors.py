@@ -9,6 +9,7 @@ log alone; neither ever holds a token, code, verifier or secret.
 
 from __future__ import annotations
 
+NO_PAGE = "The client asked for no page (prompt=none), and the issuer needs to show one; it must ask without."
 REMEDIES = {
     "invalid_request": "The client sends a request that OAuth 2.1 does not allow; its developers must change it.",
     "invalid_client": (
@@ -28,6 +29,11 @@ REMEDIES = {
     "unsupported_response_type": "The client must ask with response_type=code.",
     "unsupported_token_type": "Only refresh tokens can be revoked; access tokens end by themselves.",
     "access_denied": "A person refused, at our consent page or at the issuer.",
+    "request_not_supported": "The client must send its parameters themselves, not as a request object.",
+    "consent_required": "The client asked for no page (prompt=none), but the person has to agree: it must ask without.",
+    "login_required": NO_PAGE,
+    "interaction_required": NO_PAGE,
+    "account_selection_required": NO_PAGE,
     "server_error": (
         "The issuer refused our own client or answered nonsense: check facade.client_id, its secret, and that the "
         "issuer allows our callback, the code grant and the scopes."

@@ -22,6 +22,8 @@ FRESH = 3600.0  # seconds its metadata is used
 RETRY = 30.0  # seconds before metadata that could not be had is asked for again, while an older one serves
 TIMEOUT = 10.0  # seconds for one answer of the token endpoint
 MAX_ANSWER = 256 * 1024  # bytes
+# What ends a login: Entra, for one, asks for a second factor at a refresh in these words of OpenID Connect.
+LOGIN_AGAIN = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
 SECRETS = ("code", "code_verifier", "refresh_token", "token")  # fields of a request
 
 Discover = Callable[[], Awaitable["IssuerMetadata"]]
@@ -72,6 +74,8 @@ class Issuer:
         from discovery.issuer import IssuerError  # noqa: PLC0415 - with the first login, not at start
 
         asked_at = self._now()
+        if self._metadata is not None and (asked_at < self._fresh_until or self._turn.locked()):
+            return self._metadata  # what it said last will do while somebody else asks again
         async with self._turn:
             if self._metadata is None and self._failed_at > asked_at:  # while this one waited for its turn
                 raise issuer_unavailable(self._failure)
@@ -198,7 +202,7 @@ def _refusal(status: int, answer: Answer, form: dict[str, str]) -> OAuthError:
     detail = f"the issuer answers {status} {answer.error[:100]} {said[:200]}".strip()
     if status == 429 or status >= 500:
         return issuer_unavailable(detail)
-    if answer.error == "invalid_grant":
+    if answer.error in LOGIN_AGAIN:
         sentence = "The code or refresh token is used, over or revoked: log in again."
         return OAuthError("invalid_grant", sentence, detail=detail)
     if answer.error in ("invalid_scope", "invalid_target"):

@@ -22,7 +22,7 @@ body { margin: 0; padding: 1.25rem; min-height: 100vh; display: grid; place-item
   color: var(--ink); }
 main { width: min(100%, 30rem); padding: clamp(1.25rem, 6vw, 2.25rem); background: var(--card); border-radius: 1rem;
   border: 1px solid var(--rule); overflow-wrap: anywhere; }
-h1 { margin: 0 0 1rem; font-size: 1.375rem; line-height: 1.3; font-weight: 650; }
+h1 { margin: 0 0 1rem; font-size: 1.375rem; line-height: 1.3; font-weight: 650; overflow: clip; }
 h2 { margin: 1.5rem 0 .5rem; font-size: 1rem; }
 p { margin: 0 0 .75rem; }
 ul { margin: 0; padding: 0; list-style: none; border: 1px solid var(--rule); border-radius: .625rem; }
@@ -38,7 +38,7 @@ dd { margin: 0; }
   font-size: .875rem; }
 [role=alert] { padding: .625rem .875rem; border: 1px solid var(--bad); border-radius: .625rem; color: var(--bad);
   font-weight: 600; }
-form { display: flex; flex-wrap: wrap-reverse; gap: .75rem; margin-top: 1.75rem; }
+form { display: flex; flex-wrap: wrap; gap: .75rem; margin-top: 1.75rem; }
 button { flex: 1 1 9rem; min-height: 2.875rem; padding: .5rem 1.25rem; font: inherit; font-weight: 600;
   border-radius: 1.5rem; border: 1px solid var(--edge); background: transparent; color: inherit; cursor: pointer; }
 button[value=approve] { background: var(--act); border-color: var(--act); color: var(--on-act); }
@@ -82,9 +82,9 @@ def consent_page(page: ConsentPage) -> HTMLResponse:
     alert = f'<p role="alert">{escape(page.alert)}</p>\n' if page.alert else ""
     note = f'<p class="note">{escape(page.note)}</p>\n' if page.note else ""
     wishes = "".join(f"<li>{_wish(words, scope)}</li>\n" for words, scope in page.wishes)
-    heading = '<h2 id="wishes">It will be able to</h2>\n<ul aria-labelledby="wishes">'
+    heading = '<h2 id="wishes">It will be able to</h2>\n<ul role="list" aria-labelledby="wishes">'
     allows = f"{heading}\n{wishes}</ul>\n" if wishes else ""
-    body = f"""<h1>Let “{escape(page.client)}” use {escape(page.server)} as you?</h1>
+    body = f"""<h1>Let “<bdi>{escape(page.client)}</bdi>” use <bdi>{escape(page.server)}</bdi> as you?</h1>
 {alert}{note}{allows}<dl>
 <dt>Server</dt><dd>{escape(page.resource)}</dd>
 <dt>Sends you to</dt><dd><strong>{escape(page.destination)}</strong></dd>

@@ -22,6 +22,8 @@ class Quirks(msgspec.Struct, frozen=True, kw_only=True):
     resource_at_token: bool = True  # whether the same goes to the token endpoint
     drops: frozenset[str] = frozenset()  # scopes never asked for
     adds: tuple[str, ...] = ()  # scopes always asked for
+    least: tuple[str, ...] = ()  # scopes asked for where there are no others
+    prompts: frozenset[str] = frozenset({"none", "login", "select_account"})  # values of `prompt` that it takes
     extra: dict[str, str] = {}  # parameters of every authorization request
     why: str
 
@@ -31,15 +33,18 @@ COGNITO = Quirks(
     issuers=COGNITO_ISSUERS,
     resource_at_token=False,
     drops=frozenset({"offline_access"}),
+    least=("openid",),
     why=(
         "`resource` at /oauth2/authorize becomes `aud`; at /oauth2/token it is undocumented. An unknown scope such as "
-        "offline_access fails the whole request; refresh tokens come with every code anyway."
+        "offline_access fails the whole request; refresh tokens come with every code anyway. A request without scopes "
+        "can bring a code that is of no use, so where no scope is needed openid is asked for: enable it then."
     ),
 )
 ENTRA = Quirks(
     kind="entra",
     issuers=re.compile(
-        r"https://(login\.microsoftonline\.(com|us)|login\.partner\.microsoftonline\.cn|sts\.windows\.net)/"
+        r"https://(login\.microsoftonline\.(com|us)|login\.partner\.microsoftonline\.cn|sts\.windows\.net"
+        r"|[a-z0-9-]+\.(ciamlogin|b2clogin)\.com)/"
     ),
     resource="",
     resource_at_token=False,
@@ -59,19 +64,20 @@ AUTH0 = Quirks(
 )
 OKTA = Quirks(
     kind="okta",
-    issuers=re.compile(r"https://[a-z0-9-]+\.(okta|oktapreview|okta-emea)\.com(/|$)"),
+    issuers=re.compile(r"https://[a-z0-9-]+\.(okta|oktapreview|okta-emea|okta-gov)\.com(/|$)"),
     resource="",
     resource_at_token=False,
     adds=("offline_access",),
+    prompts=frozenset({"none", "login"}),
     why="A custom authorization server has one fixed audience, set there. Refresh tokens need offline_access.",
 )
 KEYCLOAK = Quirks(
     kind="keycloak",
-    issuers=re.compile(r"https?://[^/]+(/auth)?/realms/[^/]+$"),
+    issuers=re.compile(r"https?://[^/]+(/.+)?/realms/[^/]+$"),
     drops=frozenset({"offline_access"}),
     why=(
-        "`resource` is passed over where an audience mapper decides, so it does no harm. offline_access would make "
-        "sessions that never end; refresh tokens come without it."
+        "`resource` counts where its resource-indicators feature is on; else it does no harm, and an audience mapper "
+        "decides. offline_access would make sessions that never end; refresh tokens come without it."
     ),
 )
 GOOGLE = Quirks(
@@ -80,6 +86,7 @@ GOOGLE = Quirks(
     resource="",
     resource_at_token=False,
     drops=frozenset({"offline_access"}),
+    prompts=frozenset({"none", "select_account"}),
     extra={"access_type": "offline"},
     why=(
         "Unknown parameters such as `resource` fail the request, offline_access is an unknown scope: refresh tokens "

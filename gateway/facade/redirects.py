@@ -10,11 +10,12 @@ from discovery.location import InvalidLocation, Location
 MAX_REDIRECT = 1024  # characters; it travels in `state`, and Cognito takes no longer ones either
 LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(?::([0-9]{1,5}))?(?=[/?]|$)")
 OWN_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):[A-Za-z0-9._~:/?@!$&'()*+,;=%-]+")
-# Schemes that a browser acts on itself, or that belong to a protocol: none of them is an app's own (RFC 8252 §7.1).
+# Schemes that a browser acts on itself, that open one, or that belong to a protocol; not an app's own (RFC 8252 §7.1).
 TAKEN = re.compile(
-    r"(about|acct|blob|cid|chrome|data|dav|dict|dns|feed|file|filesystem|ftps?|geo|git|gopher|https?|imap|info|"
-    r"intent|irc|jar|jabber|javascript|ldaps?|mailto|mid|moz-extension|ms-[a-z0-9+.-]*|nfs|nntp|news|pop|res|"
-    r"resource|rtsp|sftp|sips?|sms|smb|ssh|tel|telnet|tip|urn|vbscript|view-source|web|webcal|wais|wss?|xmpp)"
+    r"(about|acct|blob|brave|cid|chrome|data|dav|dict|dns|feed|file|filesystem|firefox|ftps?|geo|git|googlechromes?|"
+    r"gopher|https?|imap|info|intent|irc|jar|jabber|javascript|ldaps?|mailto|microsoft-edge|mid|moz-extension|"
+    r"ms-[a-z0-9+.-]*|nfs|nntp|news|opera|pop|res|resource|rtsp|search|search-ms|sftp|shell|sips?|sms|smb|ssh|tel|"
+    r"telnet|tip|urn|vbscript|view-source|web|webcal|wais|wss?|x-web-search|xmpp)"
 )
 
 

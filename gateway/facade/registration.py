@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ENDPOINT = "/oauth/register"
 ALL_TOGETHER = 20  # times what one address may
+# Characters. It stands in a URL among others that may be long, and CloudFront takes URLs of 8,192 and API Gateway
+# heads of 10,240, the cookies included.
+MAX_CLIENT_ID = 2_800
 
 
 class Register:
@@ -36,17 +39,21 @@ class Register:
         try:
             await self._count(request)
             metadata = read_metadata(await _members(request))
+            answer = self._answer(metadata)
         except OAuthError as error:
             return front.tell(error, ENDPOINT)
         front.note(ENDPOINT, "POST", done="registration", client=shown_name(metadata.client_name))
-        return json_answer(self._answer(metadata), 201)
+        return json_answer(answer, 201)
 
     def _answer(self, metadata: Metadata) -> dict[str, object]:
         front, name = self._front, shown_name(metadata.client_name)
         registration = Registration(redirect_uris=tuple(metadata.redirect_uris), name=name)
+        client_id = front.seal.seal(CLIENT, registration)
+        if len(client_id) > MAX_CLIENT_ID:
+            raise OAuthError("invalid_redirect_uri", "The redirect URIs are too long together: send fewer, or shorter.")
         grants = [grant for grant in GRANTS if not metadata.grant_types or grant in metadata.grant_types]
         said: dict[str, object] = {
-            "client_id": front.seal.seal(CLIENT, registration),
+            "client_id": client_id,
             "client_id_issued_at": int(front.now()),
             "redirect_uris": metadata.redirect_uris,
             "grant_types": grants,

@@ -101,6 +101,7 @@ class Facade:
         routes = [
             Route(AUTHORIZE, authorize.start, methods=["GET"]),
             Route(CONSENT_ENDPOINT, authorize.decide, methods=["POST"]),
+            Route(CONSENT_ENDPOINT, authorize.come_back, methods=["GET"]),
             Route(CALLBACK, Callback(front).come_back, methods=["GET"]),
             _open(TOKEN, Token(front).grant, "POST"),
             _open(REVOKE, Revocation(front).revoke, "POST"),
@@ -114,7 +115,9 @@ class Facade:
 
 def _open(path: str, handler: Handler, method: str) -> Route:
     """A route that pages of any origin may call: nothing there goes by cookies or by where a request comes from."""
-    anywhere = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=[method], allow_headers=["*"])
+    anywhere = Middleware(
+        CORSMiddleware, allow_origins=["*"], allow_methods=[method], allow_headers=["*"], allow_private_network=True
+    )
 
     async def answer(request: Request) -> Response:
         if request.method == "OPTIONS":  # not a preflight, which the middleware answers

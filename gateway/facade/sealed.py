@@ -44,6 +44,7 @@ class Consent(msgspec.Struct, frozen=True):
 
     wish: Wish
     client_id: str
+    hints: dict[str, str] = {}  # parameters for the issuer's login
 
 
 class Flow(msgspec.Struct, frozen=True):
@@ -53,11 +54,16 @@ class Flow(msgspec.Struct, frozen=True):
     verifier: str  # our own PKCE towards the issuer
 
 
-class Code(msgspec.Struct, frozen=True):
-    """The issuer's code, on its way to the client that may redeem it."""
+class Code(msgspec.Struct, frozen=True, array_like=True):
+    """The issuer's code, on its way to the client that may redeem it: in a URL, so nothing more than that takes."""
 
     code: str
-    flow: Flow
+    verifier: str  # our own PKCE towards the issuer
+    client: str  # `fingerprint` of its id
+    redirect_uri: str  # `fingerprint` of it
+    challenge: str
+    resource: str
+    scopes: tuple[str, ...]
 
 
 class Refresh(msgspec.Struct, frozen=True):

@@ -53,23 +53,23 @@ class Token:
         """Everything that is ours to check is checked before the issuer's code is spent."""
         front = self._front
         code = self._opened_code(asked.get("code"))
-        wish = code.flow.wish
-        if client != wish.client:
+        if client != code.client:
             raise _used("the code is another client's")
-        if asked.get("redirect_uri") not in ("", wish.redirect_uri):  # OAuth 2.1 leaves it out, OAuth 2.0 sends it
+        redirect_uri = asked.get("redirect_uri")  # OAuth 2.1 leaves it out, OAuth 2.0 sends it
+        if redirect_uri and fingerprint(redirect_uri) != code.redirect_uri:
             raise _used("redirect_uri is not the one of the authorization request")
         verifier = asked.get("code_verifier")
-        if VERIFIER.fullmatch(verifier) is None or not secrets.compare_digest(s256(verifier), wish.challenge):
+        if VERIFIER.fullmatch(verifier) is None or not secrets.compare_digest(s256(verifier), code.challenge):
             raise _used("code_verifier does not fit the code_challenge")
-        self._check_resource(asked, wish.resource)
+        self._check_resource(asked, code.resource)
         form = {
             "grant_type": "authorization_code",
             "code": code.code,
             "redirect_uri": front.callback,
-            "code_verifier": code.flow.verifier,
+            "code_verifier": code.verifier,
         }
-        answer = await front.issuer.tokens({**form, **self._target(wish.resource)})
-        return self._answer(answer, client, wish.resource, wish.scopes)
+        answer = await front.issuer.tokens({**form, **self._target(code.resource)})
+        return self._answer(answer, client, code.resource, code.scopes)
 
     async def _refresh(self, asked: Parameters, client: str) -> dict[str, object]:
         """A refresh is relayed, so rotation, and the grace for two that race, are the issuer's."""

@@ -44,6 +44,7 @@ async def test_query_of_the_redirect_uri_is_kept(app: Journey, plain: Issuer) ->
         pytest.param({"nonce": ["a", "b"]}, "invalid_request", id="nonce twice"),
         pytest.param({"response_type": ["code", "token"]}, "invalid_request", id="response_type twice"),
         pytest.param({"resource": "https://not-registered.test"}, "invalid_target", id="unknown resource"),
+        pytest.param({"prompt": "none"}, "login_required", id="no page, and nobody is logged in"),
     ],
 )
 async def test_error_goes_to_the_client_once_its_redirect_is_trusted(

@@ -57,6 +57,8 @@ def test_cognito_issuer_is_described_by_its_arguments() -> None:
         (["--user=:secret"], "--user is NAME:PASSWORD"),
         (["--client==http://127.0.0.1/cb"], "--client is ID=REDIRECT"),
         (["--url=http://issuer.example"], "has to be https"),
+        (["--port=0"], "--port is a number"),
+        (["--port=65536"], "--port is a number"),
         (["--profile=cognito", "--resource=https://x.example"], "--resource is for the plain profile"),
         (["--profile=cognito", "--scope=greet"], "IDENTIFIER/NAME"),
         (["--profile=cognito", "--scope=https://x.example/"], "IDENTIFIER/NAME"),

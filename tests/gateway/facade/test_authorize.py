@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 import msgspec
 import pytest
 
-from gateway.facade.authorize import MAX_STATE
+from gateway.facade.authorize import MAX_HINT, MAX_STATE
+from gateway.facade.errors import REMEDIES
 from gateway.facade.quirks import KNOWN, OTHER, quirks_of
 from gateway.facade.sealed import STATE, Flow, s256
 from tests.gated import PUBLIC, RESOURCE
@@ -97,7 +98,10 @@ async def test_a_request_that_cannot_be_read_is_shown(query: str) -> None:
         pytest.param({"code_challenge": [s256(VERIFIER)] * 2}, "invalid_request", id="two challenges"),
         pytest.param({"scope": [USE, USE]}, "invalid_request", id="two scopes"),
         pytest.param({"state": ["a", "b"]}, "invalid_request", id="two states"),
-        pytest.param({"state": "é" * (MAX_STATE // 2 + 1)}, "invalid_request", id="a state too long"),
+        pytest.param({"state": "s" * MAX_STATE}, "invalid_request", id="a state too long"),
+        pytest.param({"state": "é" * (MAX_STATE // 5)}, "invalid_request", id="a state too long in URLs"),
+        pytest.param({"state": "\x01" * (MAX_STATE // 5)}, "invalid_request", id="a state too long in JSON"),
+        pytest.param({"prompt": "none"}, "consent_required", id="no page, before anybody agreed"),
         pytest.param({"resource": "https://evil.example/mcp"}, "invalid_target", id="another's resource"),
         pytest.param({"resource": f"{RESOURCE}?x"}, "invalid_target", id="a resource with a query"),
         pytest.param({"resource": f"{RESOURCE}#x"}, "invalid_target", id="a resource with a fragment"),
@@ -112,6 +116,7 @@ async def test_errors_go_back_to_a_trusted_redirect_with_our_iss(changes: dict[s
         assert page.left_for.startswith(f"{WEB}?")
         found = page.parameters
         assert found["error"] == error
+        assert error in REMEDIES
         assert found["iss"] == PUBLIC
         state = changes.get("state", "a state")
         assert found["state"] == (state[0] if isinstance(state, list) else state)
@@ -137,7 +142,7 @@ async def test_only_registered_redirect_may_be_left_out() -> None:
         pytest.param("\0\x1b[31m\x7f", id="controls"),
         pytest.param("é\u202e\U0001f600e\u0301", id="beyond ASCII, not normalised"),
         pytest.param('{"a":"b"}\'"', id="JSON and quotes"),
-        pytest.param("s" * MAX_STATE, id="the longest"),
+        pytest.param("s" * (MAX_STATE - 2), id="the longest"),
     ],
 )
 async def test_state_comes_back_as_it_was(state: str) -> None:
@@ -243,12 +248,13 @@ async def test_scopes_are_trimmed_to_what_is_of_use(asked: str | None, sent: str
             assert f"<code>{scope}</code>" in page.answer.text
 
 
-async def test_where_no_scope_is_needed_none_is_asked_for() -> None:
-    async with rig(resources=[{"path": "/mcp"}]) as made:
+@pytest.mark.parametrize(("kind", "least"), [("cognito", "openid"), ("other", None)])
+async def test_where_no_scope_is_needed_the_issuer_is_asked_for_the_least_it_takes(kind: str, least: str) -> None:
+    async with rig(resources=[{"path": "/mcp"}], facade={"kind": kind}) as made:
         app = await made.register()
-        page = await made.browser.open(app.url(scope="openid"))
+        page = await made.browser.open(app.url(scope="email"))
         assert "It will be able to" not in page.answer.text
-        assert "scope" not in await at_issuer(made, page)
+        assert (await at_issuer(made, page)).get("scope") == least
         tokens = await app.tokens()
         assert "scope" not in tokens
 
@@ -256,7 +262,7 @@ async def test_where_no_scope_is_needed_none_is_asked_for() -> None:
 async def test_offline_access_goes_on_where_the_issuer_knows_it() -> None:
     async with rig(plain=True) as made:
         page = await made.browser.open((await made.register()).url(scope=f"{USE} offline_access"))
-        assert "<code>offline_access</code>" in page.answer.text
+        assert "Stay logged in while you are away<code>offline_access</code>" in page.answer.text
         await made.browser.submit(page, decision="approve")
         assert made.way.asked("/authorize")[-1]["scope"] == f"{USE} offline_access"
 
@@ -309,16 +315,20 @@ async def test_scopes_an_issuer_needs_are_added() -> None:
         ("https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_A", "cognito"),
         ("https://login.microsoftonline.com/tenant/v2.0", "entra"),
         ("https://sts.windows.net/tenant/", "entra"),
+        ("https://contoso.ciamlogin.com/tenant/v2.0", "entra"),
+        ("https://contoso.b2clogin.com/tenant/v2.0/", "entra"),
         ("https://example.eu.auth0.com/", "auth0"),
         ("https://dev-1.okta.com/oauth2/default", "okta"),
         ("https://dev-1.okta.com", "okta"),
         ("https://sso.example/realms/main", "keycloak"),
         ("http://localhost:8080/auth/realms/main", "keycloak"),
+        ("https://sso.example/a/b/realms/main", "keycloak"),
         ("https://accounts.google.com", "google"),
         ("https://accounts.google.com.evil.example", "other"),
         ("https://cognito-idp.us-east-1.amazonaws.com.evil.example/x", "other"),
         ("https://dev-1.okta.com.evil.example", "other"),
         ("https://login.microsoftonline.com.evil.example/", "other"),
+        ("https://contoso.ciamlogin.com.evil.example/", "other"),
         ("https://issuer.example", "other"),
     ],
 )
@@ -326,6 +336,55 @@ def test_kind_of_an_issuer_is_told_from_its_identifier(issuer: str, kind: str) -
     assert quirks_of(issuer).kind == kind
     assert quirks_of(issuer, "other") is OTHER
     assert quirks_of(issuer, "google").kind == "google"
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        pytest.param({}, {}, id="nothing"),
+        pytest.param(
+            {"prompt": "login", "login_hint": "ada"}, {"prompt": "login", "login_hint": "ada"}, id="who, anew"
+        ),
+        pytest.param({"prompt": "consent"}, {}, id="consent, which is ours"),
+        pytest.param({"prompt": "consent select_account"}, {"prompt": "select_account"}, id="consent and an account"),
+        pytest.param({"prompt": "create made-up"}, {}, id="what not every issuer knows"),
+        pytest.param({"login_hint": "a" * 999}, {"login_hint": "a" * MAX_HINT}, id="a long hint"),
+    ],
+)
+async def test_what_a_client_says_of_the_login_goes_on(asked: dict[str, str], sent: dict[str, str]) -> None:
+    """Or nobody could leave an account that the issuer still remembers."""
+    async with rig() as made:
+        app = await made.register()
+        first = await at_issuer(made, await made.browser.open(app.url(**asked)))
+        page = await made.browser.open(app.url(**asked))  # with the consent of before
+        if not page.left_for and "consent" in page.form.fields:
+            await made.browser.submit(page, decision="approve")
+        for request in (first, made.way.asked("/oauth2/authorize")[-1]):
+            assert {name: request[name] for name in ("prompt", "login_hint") if name in request} == sent
+
+
+@pytest.mark.parametrize(("kind", "sent"), [("okta", "login"), ("google", "select_account"), ("other", None)])
+async def test_an_issuer_is_sent_no_prompt_that_it_does_not_take(kind: str, sent: str | None) -> None:
+    async with rig(facade={"kind": kind}) as made:
+        page = await made.browser.open((await made.register()).url(prompt="login select_account"))
+        assert (await at_issuer(made, page))["prompt"] == (sent or "login select_account")
+
+
+async def test_what_a_client_says_of_the_login_outlives_a_page_of_another_browser() -> None:
+    async with rig() as made:
+        page = await made.browser.open((await made.register()).url(prompt="login"))
+        other = made.new_browser()
+        await other.submit(await other.submit(page, decision="approve"), decision="approve")
+        assert made.way.asked("/oauth2/authorize")[-1]["prompt"] == "login"
+
+
+async def test_no_page_is_shown_to_who_asks_for_none() -> None:
+    async with rig() as made:
+        app = await made.register()
+        await made.browser.log_in(app.url())
+        page = await made.browser.open(app.url(prompt="none"))
+        assert (page.parameters["error"], page.parameters["iss"]) == ("login_required", PUBLIC)
+        assert made.way.asked("/oauth2/authorize")[-1]["prompt"] == "none"
 
 
 async def test_a_request_may_be_repeated_and_uses_nothing_up() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.facade.callback import ERRORS, MAX_CODE, translated
+from gateway.facade.errors import REMEDIES
 from gateway.facade.sealed import CLIENT, CODE, CONSENT, REFRESH, STATE, Code, Flow, Registration
 from tests.gated import PUBLIC
 from tests.gateway.facade.rig import USE, App, Browser, Page, Rig, a_seal, new_key, rig
@@ -39,6 +40,7 @@ async def test_the_way_back_ends_at_the_client_with_code_state_and_iss() -> None
         assert set(page.parameters) == {"code", "state", "iss"}
         assert (page.parameters["state"], page.parameters["iss"]) == ("a state", PUBLIC)
         assert a_seal(made).open(CODE, page.parameters["code"], Code).code == "c"
+        assert "a state" not in str(a_seal(made).open(CODE, page.parameters["code"], Code))
         assert page.answer.headers["cache-control"] == "no-store"
         assert page.answer.headers["referrer-policy"] == "no-referrer"
 
@@ -226,6 +228,7 @@ def test_any_error_of_an_issuer_is_one_that_clients_know(error: str, description
 @pytest.mark.parametrize("error", sorted(ERRORS))
 def test_an_error_that_clients_know_stays(error: str) -> None:
     made = translated(error, "Why")
+    assert error in REMEDIES
     assert (made.code, made.description) == (error, "Why")
 
 

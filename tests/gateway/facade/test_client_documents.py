@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from discovery.fetch import Fetch
-from gateway.facade.client_documents import AT_ONCE, FRESH, KEPT, MAX_BYTES, SOUR, ClientDocuments
+from gateway.facade.client_documents import AT_ONCE, FRESH, KEPT, MAX_BYTES, PER_HOST, SOUR, ClientDocuments
 from gateway.facade.errors import OAuthError
 from tests.gated import PUBLIC
 from tests.gateway.facade.rig import REDIRECT, WEB, App, Documents, rig
@@ -290,7 +290,7 @@ async def test_many_slow_documents_do_not_pile_up() -> None:
     release = anyio.Event()
     documents = Documents(wait=release.wait)
     found = finder(documents)
-    asking = [asyncio.create_task(refused(found, f"{URL}?{i}")) for i in range(AT_ONCE)]
+    asking = [asyncio.create_task(refused(found, f"https://{i}.example/c")) for i in range(AT_ONCE)]
     await anyio.wait_all_tasks_blocked()
     error = await refused(found, f"{URL}?more")
     assert (error.code, error.status) == ("temporarily_unavailable", 503)
@@ -298,6 +298,34 @@ async def test_many_slow_documents_do_not_pile_up() -> None:
     await asyncio.gather(*asking)
     documents.put(URL)
     assert (await found.find(URL)).client_id == URL
+
+
+async def test_no_host_is_asked_as_often_as_strangers_like() -> None:
+    clock, documents = Clock(), Documents()
+    found = finder(documents, clock)
+    await found.find(documents.put(URL))
+    for number in range(PER_HOST + 9):
+        await refused(found, f"{URL}?{number}")
+    assert len(documents.hits) == PER_HOST
+    assert (await refused(found, f"{URL}?more")).status == 503
+    other = documents.put("https://other.example/client.json")
+    assert (await found.find(other)).client_id == other, "which is nobody else's fault"
+    clock.now += 60
+    documents.put(f"{URL}.new")
+    assert (await found.find(f"{URL}.new")).client_id == f"{URL}.new"
+
+
+async def test_strangers_whose_hosts_are_slow_sign_nobody_out() -> None:
+    release, clock, documents = anyio.Event(), Clock(), Documents()
+    found = finder(documents, clock)
+    await found.find(documents.put(URL))
+    clock.now += FRESH
+    documents.wait = release.wait
+    asking = [asyncio.create_task(refused(found, f"https://{i}.example/c")) for i in range(AT_ONCE)]
+    await anyio.wait_all_tasks_blocked()
+    assert (await found.find(URL)).client_id == URL
+    release.set()
+    await asyncio.gather(*asking)
 
 
 async def test_nobody_waiting_for_a_failure_is_no_warning() -> None:
@@ -348,7 +376,9 @@ async def test_too_many_lookups_are_told_the_client_and_shown_to_people() -> Non
     release = anyio.Event()
     async with rig() as made:
         made.documents.wait = release.wait
-        asking = [asyncio.create_task(made.http.get(App(made, f"{URL}?{i}", WEB).url())) for i in range(AT_ONCE)]
+        asking = [
+            asyncio.create_task(made.http.get(App(made, f"https://{i}.example/c", WEB).url())) for i in range(AT_ONCE)
+        ]
         await anyio.wait_all_tasks_blocked()
         page = await made.browser.open(App(made, f"{URL}?more", WEB).url())
         assert page.answer.status_code == 503

@@ -86,6 +86,16 @@ async def test_the_page_of_one_browser_is_no_consent_in_another() -> None:
         assert "password" in onwards.answer.text
 
 
+async def test_a_browser_that_keeps_no_cookies_is_told_what_it_takes() -> None:
+    async with rig() as made:
+        page = await made.browser.open((await made.register()).url())
+        for _ in range(2):
+            made.browser.http.cookies.clear()
+            page = await made.browser.submit(page, decision="approve")
+            assert "allow cookies" in page.answer.text
+        assert made.way.asked("/oauth2/authorize") == []
+
+
 async def test_denying_in_another_browser_is_no_answer_either() -> None:
     async with rig() as made:
         page = await made.browser.open((await made.register()).url())
@@ -184,14 +194,24 @@ async def test_a_ticket_of_a_client_or_resource_that_is_gone_is_shown() -> None:
         page = await made.browser.open(App(made, "known", WEB).url())
         await made.replace(facade=made.values["facade"] | {"clients": []})
         gone = await made.browser.submit(page, decision="approve")
-        assert gone.answer.status_code == 401
-        assert "register" in gone.answer.text
+        assert gone.answer.status_code == 400
+        assert "remove this server and add it again" in gone.answer.text
         elsewhere = [{"path": "/else", "scopes": [USE]}]
         await made.replace(resources=elsewhere)
         for browser in (made.browser, made.new_browser()):
             gone = await browser.submit(page, decision="approve")
             assert gone.answer.status_code == 400
-            assert "resource" in gone.answer.text
+            assert "no use any more" in gone.answer.text
+            assert "resource" in made.detail
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_going_to_the_address_of_an_answered_form_is_told_to_start_again(method: str) -> None:
+    async with rig() as made:
+        answer = await made.browser.http.request(method, f"{PUBLIC}/oauth/consent")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith("text/html")
+        assert ("start again" in answer.text) is (method == "GET")
 
 
 async def test_the_issuer_failing_after_consent_is_told_to_the_client() -> None:

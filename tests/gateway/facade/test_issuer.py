@@ -101,3 +101,26 @@ async def test_all_who_wait_share_one_failure() -> None:
     with pytest.raises(OAuthError):
         await issuer.metadata()
     assert asked == [1, 1], "who comes later asks again"
+
+
+async def test_nobody_but_the_first_waits_while_metadata_is_read_again() -> None:
+    """An issuer that hangs must not hold up what needs no more than its metadata."""
+    clock, release, asked = Clock(), anyio.Event(), []
+
+    async def slow() -> IssuerMetadata:
+        asked.append(1)
+        await (release.wait() if len(asked) > 1 else anyio.lowlevel.checkpoint())
+        return await found()
+
+    issuer = Issuer("gate", "", slow, now=clock)
+    before, same = await asyncio.gather(issuer.metadata(), issuer.metadata())
+    assert before is same
+    assert asked == [1], "nobody has it yet, so both wait for one answer"
+    clock.now += 3600
+    first = asyncio.create_task(issuer.metadata())
+    await anyio.wait_all_tasks_blocked()
+    with anyio.fail_after(5):
+        assert await issuer.metadata() is before
+    release.set()
+    assert await first is not before
+    assert asked == [1, 1]

@@ -44,7 +44,10 @@ async def test_both_locations_hold_the_same_bytes_for_every_origin() -> None:
         assert one.content == other.content
         for answer in (one, other):
             assert answer.headers["access-control-allow-origin"] == "*"
+        asking = {"origin": "https://a.example", "access-control-request-method": "GET"}
+        asking |= {"access-control-request-private-network": "true"}  # of a public page, and the gate is on loopback
         for path in PATHS:
+            assert (await made.http.options(f"{PUBLIC}{path}", headers=asking)).status_code == 200
             head = await made.http.head(f"{PUBLIC}{path}")
             assert (head.status_code, head.content) == (200, b"")
             assert (await made.http.post(f"{PUBLIC}{path}")).status_code == 405

@@ -38,6 +38,7 @@ async def test_the_page_says_where_a_name_comes_from() -> None:
         local = await made.browser.open((await made.register()).url())
         assert "know that site" not in local.answer.text
         assert "An app without a name" in local.answer.text
+        assert "did not say what it is called" in local.answer.text
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ async def test_the_page_says_where_a_name_comes_from() -> None:
         pytest.param("Claude” use Reports as you? Verified. “", id="a quotation's end"),
         pytest.param("&lt;b&gt; &amp; &#60;", id="entities"),
         pytest.param("\u200b\u200b \u00a0\t", id="nothing to see"),
+        pytest.param("\u3164\u2800\u115f", id="fillers"),
         pytest.param("'; DROP TABLE--${7*7}{{7*7}}", id="other languages"),
     ],
 )
@@ -59,7 +61,7 @@ async def test_a_hostile_name_is_one_short_line_of_text(name: str) -> None:
     async with rig() as made:
         page = await made.browser.open((await made.register(client_name=name)).url())
         text = page.answer.text
-        heading = re.search(r"<h1>Let “(.*?)” use Reports as you\?</h1>", text, re.DOTALL)
+        heading = re.search(r"<h1>Let “<bdi>(.*?)</bdi>” use <bdi>Reports</bdi> as you\?</h1>", text, re.DOTALL)
         assert heading
         shown = heading[1]
         assert not set(shown) & set('<>"\0\r\n\x1b\x85\u202e\u2066\u200f\u200b')
@@ -69,7 +71,7 @@ async def test_a_hostile_name_is_one_short_line_of_text(name: str) -> None:
         assert text.count("<form") == 1
         if name.startswith("&"):
             assert unescape(shown) == name
-        if not name.strip("\u200b \u00a0\t"):
+        if not name.strip("\u200b \u00a0\t\u3164\u2800\u115f"):
             assert shown == "An app without a name"
 
 

@@ -87,6 +87,11 @@ async def test_what_is_not_known_is_passed_over_and_no_secret_is_made() -> None:
         pytest.param({"redirect_uris": [7]}, "invalid_client_metadata", id="a number for a redirect"),
         pytest.param({"redirect_uris": []}, "invalid_redirect_uri", id="an empty list"),
         pytest.param({"redirect_uris": [WEB] * (MAX_REDIRECTS + 1)}, "invalid_redirect_uri", id="too many"),
+        pytest.param(
+            {"redirect_uris": [f"{WEB}/{i}{'x' * 900}" for i in range(3)]},
+            "invalid_redirect_uri",
+            id="too long together",
+        ),
         pytest.param({"redirect_uris": ["http://evil.example"]}, "invalid_redirect_uri", id="plain http"),
         pytest.param({"redirect_uris": [WEB, "javascript:alert(1)"]}, "invalid_redirect_uri", id="a script"),
         pytest.param({"redirect_uris": ["https://a@evil.example"]}, "invalid_redirect_uri", id="a user"),
@@ -177,6 +182,9 @@ async def test_the_same_client_twice_is_two_clients() -> None:
         ("\0\x1b[31m", "[31m"),
         ('Claude” use Reports as you? Checked. “"', "Claude' use Reports as you? Checked. ''"),
         ("日本語のアプリ", "日本語のアプリ"),
+        ("\u3164\u115f\uffa0\u2800\U000e0101", ""),
+        ("Cl\ufe0fau\u034fde", "Claude"),
+        ("Claude\u301e use it? \uff02\u2033", "Claude' use it? ''"),
     ],
 )
 def test_names_are_one_line_of_printable_characters(name: str | None, shown: str) -> None:

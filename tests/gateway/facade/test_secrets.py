@@ -52,7 +52,7 @@ async def test_a_whole_login_leaves_no_secret_in_any_log(caplog: pytest.LogCaptu
                 code,
                 state,
                 opened.code,
-                opened.flow.verifier,
+                opened.verifier,
                 seal.open(STATE, state, Flow).verifier,
                 "the-clients-state",
                 "w" * 43,
@@ -93,7 +93,7 @@ async def test_the_gates_own_requests_leave_no_secret_in_the_log_of_their_librar
         text = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("httpcore"))
         assert "receive_response_headers.complete" in text
         refresh = a_seal(made).open(REFRESH, tokens["refresh_token"], Refresh).token
-        for secret in (opened.code, opened.flow.verifier, SECRET, refresh, tokens["access_token"], "Basic "):
+        for secret in (opened.code, opened.verifier, SECRET, refresh, tokens["access_token"], "Basic "):
             assert secret not in text
 
 
@@ -153,7 +153,7 @@ async def test_an_issuer_that_repeats_what_it_was_sent_is_not_repeated() -> None
         code = await app.code()
         opened = a_seal(made).open(CODE, code, Code)
         refresh = a_seal(made).open(REFRESH, tokens["refresh_token"], Refresh).token
-        echo = f"no {opened.code} for {opened.flow.verifier} or {refresh}"
+        echo = f"no {opened.code} for {opened.verifier} or {refresh}"
         for path in ("/oauth2/token", "/oauth2/revoke"):
             body = json.dumps({"error": "invalid_request", "error_description": echo}).encode()
             made.way.faults[path] = 400, body, "application/json"

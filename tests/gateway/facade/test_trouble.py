@@ -24,6 +24,7 @@ def broken(made: Rig, status: int, body: bytes, media_type: str = "application/j
         pytest.param(429, b"slow down", "temporarily_unavailable", 503, id="429"),
         pytest.param(429, b'{"error":"invalid_grant"}', "temporarily_unavailable", 503, id="429 with an error"),
         pytest.param(400, b'{"error":"invalid_grant"}', "invalid_grant", 400, id="a code that is used"),
+        pytest.param(400, b'{"error":"interaction_required"}', "invalid_grant", 400, id="a second factor is due"),
         pytest.param(400, b'{"error":"invalid_scope"}', "invalid_scope", 400, id="a scope"),
         pytest.param(400, b'{"error":"invalid_target"}', "invalid_target", 400, id="a resource"),
         pytest.param(400, b'{"error":"invalid_client"}', "server_error", 502, id="our own client, by 400"),
