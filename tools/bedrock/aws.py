@@ -14,7 +14,7 @@ import anyio.to_thread
 from mcp.server.mcpserver.exceptions import ToolError
 
 from tools.bedrock.access import Caller
-from tools.bedrock.refusals import of_aws, of_botocore
+from tools.bedrock.refusals import RENEWABLE, of_aws, of_botocore
 from tools.bedrock.settings import Account
 
 if TYPE_CHECKING:
@@ -53,9 +53,10 @@ class Services(Protocol):
 class BotoService:
     """A service of AWS by boto3."""
 
-    def __init__(self, client: Any, region: str) -> None:
+    def __init__(self, client: Any, region: str, forget: Callable[[], None]) -> None:
         self._client = client
         self._region = region
+        self._forget = forget
 
     async def call(self, operation: str, **arguments: Any) -> Answer:
         """What the operation answers. Raises `Refused`."""
@@ -67,10 +68,14 @@ class BotoService:
             answer: Answer = await anyio.to_thread.run_sync(partial(getattr(self._client, operation), **arguments))
         except ClientError as error:
             detail = error.response.get("Error", {})
-            raise of_aws(detail.get("Code", "an error"), detail.get("Message", ""), action, self._region) from None
+            refused = of_aws(detail.get("Code", "an error"), detail.get("Message", ""), action, self._region)
         except BotoCoreError as error:
-            raise of_botocore(type(error).__name__, action, self._region) from None
-        return answer
+            refused = of_botocore(type(error).__name__, action, self._region)
+        else:
+            return answer
+        if refused.code in RENEWABLE:
+            await anyio.to_thread.run_sync(self._forget)
+        raise refused
 
 
 class Aws:
@@ -94,7 +99,8 @@ class Aws:
         credentials = {}
         if account is not None and account.role is not None:
             credentials = await self._assume(account, region, caller)
-        return BotoService(await anyio.to_thread.run_sync(self._client, name, region, credentials), region)
+        client = await anyio.to_thread.run_sync(self._client, name, region, credentials)
+        return BotoService(client, region, self._forget)
 
     async def _assume(self, account: Account, region: str, caller: Caller) -> dict[str, str]:
         sts = await self.service("sts", region, None, caller)
@@ -111,6 +117,12 @@ class Aws:
             "aws_secret_access_key": given["SecretAccessKey"],
             "aws_session_token": given["SessionToken"],
         }
+
+    def _forget(self) -> None:
+        """Look for credentials anew at the next call: a session keeps those that it has found."""
+        with self._lock:
+            self._session = None
+            self._clients.clear()
 
     def _client(self, name: str, region: str, credentials: dict[str, str]) -> Any:
         with self._lock:

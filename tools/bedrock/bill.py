@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
 from cachetools import TTLCache
@@ -20,18 +21,32 @@ from tools.aws_codes import DENIED
 from tools.bedrock.aws import Answer, Service
 from tools.bedrock.refusals import Refused
 
-REGION = "us-east-1"  # where Cost Explorer is
+REGION = "us-east-1"  # where Cost Explorer is, for all regions but those of other partitions
+PARTITIONS = ("cn-", "us-iso", "eu-isoe-", "eusc-")  # how their regions begin; each has a Cost Explorer of its own
+GOVCLOUD = "us-gov-"  # has none
 REQUEST_CENTS = 1  # for every request and every further page
 KEPT_SECONDS = 3600
 KEPT = 256  # bills at most
 BY_MODEL_FROM = date(2026, 9, 1)
 NO_DATA = "DataUnavailableException"
+NO_MODELS = frozenset({NO_DATA, "ValidationException"})  # the latter where grouping by product attribute is not known
 UNREADABLE = DENIED | {NO_DATA, "OptInRequired", "SubscriptionRequiredException"}
 NO_MODEL = "not of one model"
 METRIC = "UnblendedCost"
 EDITION = " (Amazon Bedrock Edition)"  # ends the service name of a model that is sold through AWS Marketplace
 _REGION_CODE = re.compile(r"^[A-Z]{2,4}\d?-(?=.)")
 _KIND = re.compile(r"-(?:input|output|cache|prompt|invocation)[-\w.]*$", re.IGNORECASE)
+
+
+def region_of(region: str) -> str:
+    """Where Cost Explorer is asked about what was called in a region.
+
+    Raises:
+        Refused: it is not to be had there (AWS GovCloud user guide, billing and payment).
+    """
+    if region.startswith(GOVCLOUD):
+        raise Refused(NO_DATA, "That of GovCloud is part of the bill of its standard account.")
+    return region if region.startswith(PARTITIONS) else REGION
 
 
 @dataclass
@@ -49,12 +64,15 @@ class Bill:
         self.currency = metric["Unit"]
 
 
+Key = tuple[str, date, date]  # account, first day, the day after the last
+
+
 class Bills:
-    """Bills, each kept for an hour. One is read at a time, so that nobody pays twice for the same."""
+    """Bills, each kept for an hour. Whoever asks for one that is being read waits, so that nobody pays twice for it."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
-        self._kept: TTLCache[tuple[str, date, date], Bill] = TTLCache(KEPT, KEPT_SECONDS, timer)
-        self._reading = anyio.Lock()
+        self._kept: TTLCache[Key, Bill] = TTLCache(KEPT, KEPT_SECONDS, timer)
+        self._reading: WeakValueDictionary[Key, anyio.Lock] = WeakValueDictionary()  # for as long as somebody has it
 
     async def of(
         self, account: str, start: date, end: date, service: Callable[[], Awaitable[Service]]
@@ -64,13 +82,15 @@ class Bills:
         Raises:
             Refused: Cost Explorer does not tell.
         """
-        async with self._reading:
-            kept = self._kept.get((account, start, end))
+        key = account, start, end
+        reading = self._reading.setdefault(key, anyio.Lock())
+        async with reading:
+            kept = self._kept.get(key)
             if kept is not None:
                 return kept, True
             bill = Bill()
             await _read(await service(), start, end, bill)
-            self._kept[account, start, end] = bill
+            self._kept[key] = bill
             return bill, False
 
 
@@ -83,7 +103,7 @@ async def _read(ce: Service, start: date, end: date, bill: Bill) -> None:
         try:
             await _by_model(ce, turn, end, bill)
         except Refused as refused:
-            if refused.code != NO_DATA:
+            if refused.code not in NO_MODELS:
                 raise
             await _by_usage_type(ce, turn, end, bill)
 

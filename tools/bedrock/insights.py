@@ -20,17 +20,18 @@ from tools.bedrock.rows import MAX_ROWS, Figures, Key, Row
 # No filter by schema: what is no record of a call is counted by the same query, at no further cost.
 QUERY = """fields coalesce(identity.arn, identity.arn.0) as caller
 | filter toMillis(@timestamp) >= {start}000 and toMillis(@timestamp) < {end}000
-| stats count(*) as calls, count(input.inputTokenCount) as counted, \
+| stats count(*) as calls, count(input.inputTokenCount) as counted, count(output.outputTokenCount) as answered, \
 sum(input.inputTokenCount) as input_tokens, sum(output.outputTokenCount) as output_tokens, \
 sum(input.cacheReadInputTokenCount) as cache_read, sum(input.cacheWriteInputTokenCount) as cache_write \
 by bin(1d) as day, schemaType, region, modelId, caller, operation, errorCode
 | sort day asc"""
 SPAN_SECONDS = 31 * 86_400  # of one query at most: a year at once might run into the limit of an hour
-PAGE = 2_500  # rows at a time: ten thousand take 40 MB of boto3's dictionaries
+PAGE = 2_000  # rows at a time: ten thousand take 40 MB of boto3's dictionaries
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0  # seconds between two looks at a query
 RUNNING = frozenset({"Scheduled", "Running", "Unknown"})
 TOO_SLOW = "Timeout"
 FAILED = "Failed"
+TOO_OLD = "log retention settings"  # in the words with which StartQuery refuses a time of which the log keeps nothing
 
 Say = Callable[[str], Awaitable[None]]  # tells the client how far it is
 Take = Callable[[Row], None]
@@ -70,24 +71,28 @@ class Span(NamedTuple):
             yield Span(start, min(start + seconds, self.end))
 
 
-async def read(log: LogGroup, span: Span, take: Take, say: Say, limits: Limits) -> None:
-    """Hand over every row of the log in a span; several may have the same key.
+async def read(log: LogGroup, span: Span, take: Take, say: Say, limits: Limits) -> int:
+    """Hand over every row of the log in a span; several may have the same key. Returns since when there is a log.
 
     Raises:
         Refused: AWS does not answer, or finds too much within an hour. Rows of whole spans may have been taken.
     """
-    waiting = list(span.parts(SPAN_SECONDS))[::-1]
+    waiting, since = list(span.parts(SPAN_SECONDS))[::-1], span.start
     while waiting:
         part = waiting.pop()
         try:
             rows = await _rows(log, part, say, limits)
         except Refused as refused:
+            if TOO_OLD in str(refused):
+                since = part.end
+                continue
             if refused.code != TOO_SLOW or part.end - part.start <= limits.shortest:
                 raise
             waiting += part.halves()[::-1]
             continue
         for row in rows:
             take(row)
+    return since
 
 
 async def _rows(log: LogGroup, span: Span, say: Say, limits: Limits) -> list[Row]:
@@ -160,7 +165,7 @@ def _row(fields: list[dict[str, str]]) -> Row:
     """A row as Insights has it: every value is a text, and a field that no record has is left out."""
     found = {field["field"]: field.get("value", "") for field in fields}
     names = ("schemaType", "region", "modelId", "caller", "operation", "errorCode")
-    figures = ("calls", "counted", "input_tokens", "output_tokens", "cache_read", "cache_write")
+    figures = ("calls", "counted", "answered", "input_tokens", "output_tokens", "cache_read", "cache_write")
     key = Key(sys.intern(found["day"][:10]), *(sys.intern(found.get(name) or "") for name in names))
     return key, Figures(*(int(float(found.get(name) or 0)) for name in figures))
 

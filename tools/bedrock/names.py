@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from tools.aws_codes import DENIED
 from tools.bedrock.aws import Service
 from tools.bedrock.refusals import Refused
 
-# Prefixes of cross-region inference profiles (Bedrock user guide, supported inference profiles).
-GEOGRAPHIES = frozenset({"us", "eu", "apac", "global", "us-gov", "ca", "jp", "au", "sa", "me", "af", "il"})
+# Prefixes of cross-region inference profiles (Bedrock user guide, supported inference profiles), beside those of two
+# letters, such as us, eu and jp, to which AWS adds; no maker of models has a name as short.
+GEOGRAPHIES = frozenset({"apac", "amer", "global", "us-gov"})
+GONE = frozenset({"ResourceNotFoundException", "ValidationException"})  # of one profile, not of all
 MODEL_ARNS = ("foundation-model", "inference-profile")  # whose last part is an id
 APPLICATION_PROFILE = "application-inference-profile"  # whose last part says nothing: Bedrock has to be asked
 _ARN = re.compile(r"arn:[^:]*:bedrock:[^:]*:[^:]*:([\w-]+)/(.+)")
@@ -23,7 +24,7 @@ def model_name(model: str) -> str:
     if arn and arn[1] not in MODEL_ARNS:
         return f"{arn[1]}/{arn[2]}"
     parts = (arn[2] if arn else model).split(".")
-    if len(parts) > 1 and parts[0] in GEOGRAPHIES:
+    if len(parts) > 1 and (len(parts[0]) == 2 or parts[0] in GEOGRAPHIES):
         del parts[0]
     return ".".join(parts[1:] if len(parts) > 1 else parts)  # without who makes it
 
@@ -57,8 +58,8 @@ class Names:
                     await self._ask(profile, bedrock)
             except Refused as refused:
                 problem = refused
-                if refused.code in DENIED:
-                    break  # which holds for all
+                if refused.code not in GONE:
+                    break  # for what is true of one is true of all, and each would be waited for as long
         return problem
 
     async def _ask(self, profile: str, bedrock: Service) -> None:

@@ -48,11 +48,11 @@ class Chart:
         return [(first + timedelta(days=more)).isoformat() for more in range((last - first).days + 1)]
 
     def ranked(self) -> list[str]:
-        """The models, largest first."""
+        """The models, largest first; all others last, however large."""
         sums: dict[str, float] = {}
         for (_, model), figure in self.figures.items():
             sums[model] = sums.get(model, 0) + figure
-        return sorted(sums, key=lambda model: (-sums[model], model))
+        return sorted(sums, key=lambda model: (model == OTHERS, -sums[model], model))
 
     def folded(self) -> Chart:
         """The same with few enough models to tell apart."""

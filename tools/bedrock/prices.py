@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from tools.bedrock.settings import SettingsError
+from tools.bedrock.settings import SettingsError, decoded
 
 if TYPE_CHECKING:  # whoever deploys reads prices too, and has no Pydantic
     from tools.bedrock.usage import Usage
@@ -62,14 +62,12 @@ def load(file: str | None) -> Prices:
         return bundled
     own = _read(Path(file))
     return Prices(
-        own.as_of, {**own.models, **{name: bundled.models[name] for name in bundled.models.keys() - own.models}}
+        own.as_of, own.models | {name: bundled.models[name] for name in bundled.models if name not in own.models}
     )
 
 
 def _read(file: Path) -> Prices:
-    try:
-        return msgspec.yaml.decode(file.read_bytes(), type=Prices)
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror})") from None
-    except msgspec.MsgspecError as error:
-        raise SettingsError(f"{file}: {error}") from None
+    prices = decoded(file, Prices)
+    if prices is None:
+        raise SettingsError(f"{file}: is empty; give it as_of and models, as docs/bedrock.md shows")
+    return prices

@@ -10,6 +10,8 @@ from tools.aws_codes import DENIED, EXPIRED, NO_CREDENTIALS, STALE_LOGIN, THROTT
 
 BUSY = THROTTLED | UNAVAILABLE | {"LimitExceededException"}  # the last for too many queries of Logs Insights at once
 
+RENEWABLE = EXPIRED | UNKNOWN_KEY | NO_CREDENTIALS | STALE_LOGIN  # whoever mends these asks again, without a restart
+
 
 class Refused(ToolError):
     """AWS did not do it; `code` is the one of AWS, or the name of botocore's exception."""
@@ -29,7 +31,8 @@ def of_aws(code: str, message: str, action: str, region: str) -> Refused:
     if code in EXPIRED:
         return Refused(code, "The AWS credentials of this server have expired: renew them and ask again.")
     if code in UNKNOWN_KEY:
-        return Refused(code, "AWS does not know the credentials of this server, or its clock is wrong: correct them.")
+        wrong = f"AWS does not know the credentials of this server in {region}"
+        return Refused(code, f"{wrong}: correct them or its clock, or turn the region on for the account.")
     if code in BUSY:
         return Refused(code, f"AWS is too busy for {action} and was asked several times: try again in a minute.")
     return Refused(code, f"AWS answered {action} in {region} with {code}: {plain(message)}")

@@ -73,8 +73,8 @@ class Reports:
         account = await self._check(asked)
         today = datetime.fromtimestamp(self._now(), UTC).date()
         start = today - timedelta(days=asked.days - 1)
-        cost_explorer = partial(self._services.service, "ce", bill.REGION, account, asked.caller)
         try:
+            cost_explorer = partial(self._services.service, "ce", bill.region_of(asked.region), account, asked.caller)
             await say("Asking Cost Explorer")
             key = account.id if account else ""
             found, kept = await self._bills.of(key, start, today + timedelta(days=1), cost_explorer)
@@ -121,7 +121,7 @@ class Reports:
         logs = await self._services.service("logs", asked.region, account, asked.caller)
         try:
             log = LogGroup(logs, asked.log_group)
-            tally, source = await _tally(log, span, say, self._limits)
+            tally, source, since = await _tally(log, span, say, self._limits)
         except Refused as refused:
             if refused.code == "ResourceNotFoundException":
                 raise _no_log_group(asked) from None
@@ -130,9 +130,8 @@ class Reports:
         if any(is_application_profile(model) for model in tally.models):
             bedrock = await self._services.service("bedrock", asked.region, account, asked.caller)
         names, problems = await self._names.of(tally.models, bedrock)
-        question = Question(
-            asked.region, asked.log_group, asked.days, asked.account_id or None, span, self._services.sample
-        )
+        account_id = asked.account_id or None
+        question = Question(asked.region, asked.log_group, asked.days, account_id, span, since, self._services.sample)
         return await anyio.to_thread.run_sync(_reported, question, tally, names, problems, source)
 
 
@@ -142,16 +141,16 @@ def _reported(
     return usage.report(question, tally, names, problems, source), usage.by_day_and_model(tally, names)
 
 
-async def _tally(log: LogGroup, span: Span, say: Say, limits: Limits) -> tuple[Tally, Source]:
-    """Everything of a span added up by Logs Insights, or from single events where that is not to be had."""
+async def _tally(log: LogGroup, span: Span, say: Say, limits: Limits) -> tuple[Tally, Source, int]:
+    """Everything of a span added up by Logs Insights, or from single events where that is not to be had; since when."""
     tally = Tally()
     try:
-        await insights.read(log, span, tally.add, say, limits)
+        since = await insights.read(log, span, tally.add, say, limits)
     except Refused as refused:
         if refused.code not in DENIED and refused.code != FAILED:
             raise
-        return await _tally_of_events(log, span, say, limits, refused), "filter_log_events"
-    return tally, "logs_insights"
+        return await _tally_of_events(log, span, say, limits, refused), "filter_log_events", span.start
+    return tally, "logs_insights", since
 
 
 async def _tally_of_events(log: LogGroup, span: Span, say: Say, limits: Limits, why: Refused) -> Tally:

@@ -34,6 +34,7 @@ class Figures:
 
     calls: int = 0
     counted: int = 0  # calls whose record says how many input tokens there were
+    answered: int = 0  # calls whose record says how many output tokens there were
     input: int = 0
     output: int = 0
     cache_read: int = 0
@@ -43,6 +44,7 @@ class Figures:
         """Add those of more calls."""
         self.calls += other.calls
         self.counted += other.counted
+        self.answered += other.answered
         self.input += other.input
         self.output += other.output
         self.cache_read += other.cache_read
@@ -87,6 +89,7 @@ class _Record(msgspec.Struct):
         return Figures(
             calls=1,
             counted=int(given.tokens is not None),
+            answered=int(made.tokens is not None),
             input=given.tokens or 0,
             output=made.tokens or 0,
             cache_read=given.cache_read or 0,

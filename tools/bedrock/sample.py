@@ -128,6 +128,7 @@ def _sums(figures: Figures) -> dict[str, str]:
     return {
         "calls": str(figures.calls),
         "counted": str(figures.counted),
+        "answered": str(figures.answered),
         "input_tokens": str(figures.input),
         "output_tokens": str(figures.output),
         "cache_read": str(figures.cache_read),

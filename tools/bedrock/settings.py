@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ AccountId = Annotated[str, msgspec.Meta(pattern="^[0-9]{12}$")]
 RoleArn = Annotated[str, msgspec.Meta(pattern=r"^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$")]
 ExternalId = Annotated[str, msgspec.Meta(pattern=r"^[\w+=,.@:/-]{2,1224}$")]
 Group = Annotated[str, msgspec.Meta(min_length=1)]
+Meant = TypeVar("Meant")
 
 
 class SettingsError(Exception):
@@ -68,13 +69,24 @@ def load(environment: Mapping[str, str], folder: Path | None = None) -> Settings
     return settings
 
 
-def _read(file: Path) -> Settings:
+def decoded(file: Path, kind: type[Meant]) -> Meant | None:
+    """What a YAML file says; None for an empty one.
+
+    Raises:
+        SettingsError: it cannot be read, or says something that cannot be meant.
+    """
     try:
-        settings = msgspec.yaml.decode(file.read_bytes(), type=Settings | None, strict=True) or Settings()
+        return msgspec.yaml.decode(file.read_bytes(), type=kind | None)
     except OSError as error:
-        raise SettingsError(f"{file}: cannot be read ({error.strerror}); {FILE} or the file must change") from None
-    except msgspec.MsgspecError as error:
-        raise SettingsError(f"{file}: {error}") from None
+        raise SettingsError(f"{file}: cannot be read ({error.strerror}); correct its name or permissions") from None
+    except (ValueError, AttributeError) as error:  # PyYAML's own for a date or number that is none
+        said = " ".join(str(error).split())
+        hint = "; put it in quotes" if "Expected `str`, got `" in said else ""
+        raise SettingsError(f"{file}: {said}{hint}") from None
+
+
+def _read(file: Path) -> Settings:
+    settings = decoded(file, Settings) or Settings()
     _check(settings.accounts, file)
     return settings
 

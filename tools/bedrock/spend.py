@@ -73,11 +73,11 @@ def of_bill(bill: Bill, *, kept: bool, account: str | None, days: int, start: da
     requests = 0 if kept else bill.requests
     price = "nothing: the bill was read less than an hour ago" if kept else f"${requests * REQUEST_CENTS / 100:.2f}"
     notes = [
-        f"Cost Explorer was asked {requests} times for this answer, which cost {price}.",
+        f"Requests to Cost Explorer for this answer: {requests}, which cost {price}.",
         "Amounts are unblended costs; the latest day or two may still grow.",
     ]
     if bill.by_usage_type:
-        notes.append("Some models are read off usage types: before 2026-09-01, the bill does not name them.")
+        notes.append("Some models are read off usage types, where the bill does not name them, as before 2026-09-01.")
     return SpendReport(
         sample=False,
         source="cost_explorer",

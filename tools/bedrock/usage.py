@@ -94,7 +94,9 @@ class UsageReport(BaseModel):
     errors: list[ErrorCount]
     daily_models: list[DayModelUsage]
     malformed_records: int = Field(description="Entries of the log that are no record of a call; in no other figure.")
-    requests_without_token_counts: int = Field(description="Successful requests whose tokens the log does not tell.")
+    requests_without_token_counts: int = Field(
+        description="Successful requests of which the log does not tell all tokens."
+    )
     not_covered: list[str] = Field(description="What these figures leave out, in sentences.")
 
 
@@ -124,6 +126,11 @@ class Sums:
         }
 
 
+def _one_line(label: str) -> str:
+    """What a record says, such that nobody who writes to the log writes lines of the report."""
+    return label if label.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in label)
+
+
 class Tally:
     """Adds rows up in every way a report shows."""
 
@@ -137,7 +144,14 @@ class Tally:
         self.day_models: dict[tuple[str, str], Sums] = {}  # by day and id
         self.errors: dict[str, int] = {}
         self.malformed = 0
-        self.without_counts = 0
+        self._uncounted = 0
+        self._unanswered: dict[str, int] = {}  # by id: calls with a count of input tokens, and none of output tokens
+        self._answering: set[str] = set()  # ids of models that have output tokens; those of embeddings have none
+
+    @property
+    def without_counts(self) -> int:
+        """Successful calls of which the log tells no tokens, or only those of the input."""
+        return self._uncounted + sum(self._unanswered[model] for model in self._answering)
 
     def add(self, row: Row) -> None:
         """Add one row."""
@@ -145,21 +159,24 @@ class Tally:
         if key.schema != SCHEMA or not key.model:
             self.malformed += figures.calls
             return
-        errors = figures.calls if key.error else 0
+        errors, model, error = figures.calls if key.error else 0, _one_line(key.model), _one_line(key.error)
         self.total.add(figures, errors)
         for table, label in (
             (self.days, key.day),
-            (self.regions, key.region or UNKNOWN),
-            (self.models, key.model),
-            (self.callers, key.caller or UNKNOWN),
-            (self.operations, key.operation or UNKNOWN),
+            (self.regions, _one_line(key.region) or UNKNOWN),
+            (self.models, model),
+            (self.callers, _one_line(key.caller) or UNKNOWN),
+            (self.operations, _one_line(key.operation) or UNKNOWN),
         ):
             table.setdefault(label, Sums()).add(figures, errors)
-        self.day_models.setdefault((key.day, key.model), Sums()).add(figures, errors)
-        if key.error:
-            self.errors[key.error] = self.errors.get(key.error, 0) + errors
-        else:
-            self.without_counts += figures.calls - figures.counted
+        self.day_models.setdefault((key.day, model), Sums()).add(figures, errors)
+        if error:
+            self.errors[error] = self.errors.get(error, 0) + errors
+            return
+        self._uncounted += figures.calls - figures.counted
+        self._unanswered[model] = self._unanswered.get(model, 0) + max(figures.counted - figures.answered, 0)
+        if figures.answered or key.operation.endswith("Stream"):
+            self._answering.add(model)
 
 
 @dataclass(frozen=True)
@@ -171,6 +188,7 @@ class Question:
     days: int
     account: str | None
     span: Span
+    since: int  # when the log begins to have anything, as far as that is known
     sample: bool
 
 
@@ -252,16 +270,25 @@ def _not_covered(asked: Question, tally: Tally) -> list[str]:
     """What the log does not tell (Bedrock user guide, model invocation logging)."""
     said = [
         "Calls through bedrock-mantle are in no invocation log; these are the calls through bedrock-runtime.",
+        "Batch jobs and asynchronous calls are in no invocation log: it has Converse and InvokeModel, streamed or not.",
         f"Calls in other regions than {asked.region} and of other accounts are in logs of their own.",
         "Calls made while invocation logging was off were never written down.",
     ]
+    if asked.since > asked.span.start:
+        said.append(
+            f"The log has nothing from before {_instant(asked.since)}: the log group is younger, or keeps no more."
+        )
     if tally.without_counts:
         said.append(
-            f"Successful requests whose tokens the log does not tell: {tally.without_counts}. Models of images have "
-            "none; if these are others, turn the delivery of bodies off, since long ones push the counts out."
+            f"Successful requests of which the log does not tell all tokens: {tally.without_counts}. Models of images "
+            "have none; if these are others, turn the delivery of bodies off, since long ones push the counts out."
         )
     if tally.malformed:
         said.append(f"Entries of the log that are no records of calls, and are left out: {tally.malformed}.")
+        if not tally.total.figures.calls:
+            said.append(
+                "That is all of them: give another log group, or one of the class Standard, if this is not one."
+            )
     return said
 
 

@@ -23,6 +23,10 @@ PAGE_BYTES = 1_000_000
 ROWS_PAGE = 10_000
 MAX_ROWS = 100_000
 MAX_QUERIES = 100
+TOO_OLD = (  # as AWS says it
+    "Query's end date and time is either before the log groups creation time or exceeds the log groups log retention "
+    "settings ([0,79])"
+)
 Answer = dict[str, Any]
 
 
@@ -58,6 +62,7 @@ class Cloud:
     )  # the next ones, by operation
     statuses: tuple[str, ...] = ("Scheduled", "Running", "Complete")
     max_rows: int = MAX_ROWS
+    since: int = 0  # seconds; the log groups are not older
     sts_refuses: str = "AccessDenied"  # with this code; a test that wants STS has moto
     queries: dict[str, Running] = field(default_factory=dict)
     waited: threading.Event = field(default_factory=threading.Event)  # a query was looked at
@@ -98,6 +103,8 @@ class Cloud:
             query = parse(arguments["queryString"])
         except Malformed as error:
             raise Refusal("MalformedQueryException", str(error)) from None
+        if arguments["endTime"] <= self.since:
+            raise Refusal("MalformedQueryException", TOO_OLD)
         start, end = arguments["startTime"] * 1000, arguments["endTime"] * 1000
         found = [(at, log.flat[number]) for at, number in log.between(start, end)]
         rows = query.run(found)[: min(arguments.get("limit", 10_000), self.max_rows)]

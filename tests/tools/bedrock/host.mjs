@@ -2,7 +2,7 @@
 // The one argument is JSON: the browser's program, theme, width, the page's HTML, the tool's result, and steps, each an
 // array: ["press", key], ["reach", selector] by the Tab key, ["focus", selector], ["click", role, name], ["look", file], ["read", name, selector],
 // ["theme", light or dark], ["result", result], ["count", name, selector], ["cancelled"], ["teardown"],
-// ["sized", width] once the view has said so.
+// ["sized", width] once the view has said so, ["hide"], ["unhide"].
 // It prints what was read, what the view sent, every URL asked for and what the console said.
 
 import { readFileSync } from 'node:fs';
@@ -60,7 +60,13 @@ try {
     click: (role, name) => view.getByRole(role, { name, exact: true }).click(),
     check: (name) => view.getByLabel(name, { exact: true }).check(),
     hover: (selector) => view.locator(selector).hover({ force: true }),
-    look: (file) => page.screenshot({ path: file, fullPage: true }),
+    look: async (file) => { // not by fullPage, which makes the view a pixel wide for a moment
+      const height = await page.evaluate(() => document.body.scrollHeight);
+      await page.setViewportSize({ width, height: Math.max(height, 300) });
+      await page.screenshot({ path: file });
+    },
+    hide: () => page.evaluate(() => { document.querySelector('iframe').style.width = '1px'; }),
+    unhide: () => page.evaluate(() => { document.querySelector('iframe').style.width = '100%'; }),
     read: async (name, selector) => { read[name] = await view.locator(selector).innerText(); },
     count: async (name, selector) => { read[name] = await view.locator(selector).count(); },
     style: async (name, property) => {

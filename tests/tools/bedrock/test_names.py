@@ -27,6 +27,10 @@ ARN = "arn:aws:bedrock:eu-west-1:111122223333"
         (f"{ARN}:provisioned-model/abc", "provisioned-model/abc"),
         (f"{ARN}:imported-model/abc", "imported-model/abc"),
         ("arn:aws-cn:bedrock:cn-north-1::foundation-model/amazon.nova-pro-v1:0", "nova-pro-v1:0"),
+        *(
+            (f"{prefix}.amazon.nova-pro-v1:0", "nova-pro-v1:0")
+            for prefix in ("apac", "amer", "global", "jp", "in", "zz")
+        ),
         ("zai.glm-4.6", "glm-4.6"),
         ("us.zai.glm-4.6", "glm-4.6"),
         ("us", "us"),
@@ -102,7 +106,9 @@ class Refusing:
         raise of_aws(self.code, "", f"bedrock:{operation}", "us-east-1")
 
 
-@pytest.mark.parametrize(("code", "times"), [("AccessDeniedException", 1), ("ResourceNotFoundException", 3)])
+@pytest.mark.parametrize(
+    ("code", "times"), [("AccessDeniedException", 1), ("ThrottlingException", 1), ("ResourceNotFoundException", 3)]
+)
 async def test_refusal_that_holds_for_all_is_not_asked_for_again(code: str, times: int) -> None:
     bedrock = Refusing(code)
     profiles = [f"{PROFILE}{number}" for number in range(3)]

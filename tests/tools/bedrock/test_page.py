@@ -186,6 +186,14 @@ async def test_narrow_host_shows_all_of_it(tmp_path: Path, program: str) -> None
     assert sizes[-1]["height"] > 500
 
 
+async def test_view_that_is_hidden_names_no_size(tmp_path: Path, program: str) -> None:
+    """A host gives a view the size it names: one that named that of its padding would stay as narrow."""
+    steps = [("wait", "#report"), ("sized", 900), ("hide",), ("unhide",), ("wait", "#report")]
+    seen = await view(tmp_path, program, await answer(USAGE, days=17), steps)
+    widths = {said["params"]["width"] for said in seen["sent"] if said.get("method") == "ui/notifications/size-changed"}
+    assert widths == {900}
+
+
 async def test_theme_that_changes_is_followed(tmp_path: Path, program: str) -> None:
     changed = {"method": "ui/notifications/host-context-changed", "params": {"theme": "dark"}}
     steps = [
@@ -217,6 +225,7 @@ async def test_host_is_answered_as_the_protocol_says(tmp_path: Path, program: st
     first, *others = seen["sent"]
     assert first["method"] == "ui/initialize"
     assert first["params"].keys() == {"protocolVersion", "appInfo", "appCapabilities"}
+    assert first["params"]["appCapabilities"] == {"availableDisplayModes": ["inline", "fullscreen"]}
     assert others[0] == {"jsonrpc": "2.0", "method": "ui/notifications/initialized"}
     assert {said["id"]: said.get("result", said.get("error", {}).get("code")) for said in others if "id" in said} == {
         7: {},
@@ -235,6 +244,14 @@ async def test_names_from_a_log_are_never_markup(tmp_path: Path, program: str) -
         tmp_path, program, result, [("wait", "#report"), ("count", "evil", "#evil, img"), ("read", "h1", "h1")]
     )
     assert seen["read"] == {"evil": 0, "h1": f"Bedrock usage, {evil}"}
+
+
+async def test_name_without_end_takes_no_more_than_its_room(tmp_path: Path, program: str) -> None:
+    result = await answer(USAGE, days=5)
+    for part in result["structuredContent"]["daily_models"]:
+        part["model"] += "x" * 300
+    steps = [("wait", "#report"), ("focus", "#plot"), ("press", "End"), ("overflow", "overflows")]
+    assert (await view(tmp_path, program, result, steps, width=360))["read"] == {"overflows": False}
 
 
 async def test_log_without_calls_is_an_empty_chart(tmp_path: Path, program: str) -> None:

@@ -109,7 +109,9 @@ async def test_fallback_that_finds_something_else_wrong_says_that(cloud: Cloud, 
     [
         pytest.param("ExpiredTokenException", "credentials of this server have expired: renew them", id="expired"),
         pytest.param(
-            "UnrecognizedClientException", "AWS does not know the credentials of this server", id="unknown key"
+            "UnrecognizedClientException",
+            "AWS does not know the credentials of this server in us-east-1: correct them or its clock, or turn",
+            id="unknown key, or a region that is off",
         ),
         pytest.param("MalformedQueryException", "with MalformedQueryException: no.", id="anything else"),
     ],
@@ -122,6 +124,25 @@ async def test_bad_credentials_are_named_and_not_asked_with_again(
     async with tools() as client:
         assert said in await refused(client)
     assert cloud.operations() == ["StartQuery"]
+
+
+@pytest.mark.parametrize("before", ["[default]\naws_access_key_id = OLD\naws_secret_access_key = x\n", ""])
+async def test_credentials_that_are_renewed_are_used_without_a_restart(
+    cloud: Cloud, tools: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_text(before)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    cloud.logs[LOG_GROUP] = Log()
+    cloud.fail("StartQuery", "ExpiredTokenException", bool(before))
+    async with tools() as client:
+        said = await refused(client)
+        assert ("have expired: renew them and ask again" in said) == bool(before)
+        file.write_text("[default]\naws_access_key_id = NEW\naws_secret_access_key = x\n")
+        assert not (await client.call_tool(USAGE, {})).is_error
+    assert cloud.asked[-1][2] == "NEW"
 
 
 async def test_throttling_is_waited_out(cloud: Cloud, tools: Ask) -> None:

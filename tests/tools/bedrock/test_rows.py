@@ -55,7 +55,28 @@ def test_record_is_counted_on_its_day_in_utc() -> None:
         "Converse",
         "",
     )
-    assert figures == Figures(calls=1, counted=1, input=5, output=7, cache_read=3, cache_write=2)
+    assert figures == Figures(calls=1, counted=1, answered=1, input=5, output=7, cache_read=3, cache_write=2)
+
+
+STREAM, EMBEDDING = {"operation": "ConverseStream"}, {"modelId": "amazon.titan-embed-text-v1", "output": {}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        pytest.param([{}], 0, id="all told"),
+        pytest.param([{"input": {}, "output": {}}], 1, id="nothing told"),
+        pytest.param([{"output": {}}, {}], 1, id="output not told of a model of which others tell it"),
+        pytest.param([STREAM | {"output": {}}], 1, id="output not told of a stream"),
+        pytest.param([EMBEDDING, {}], 0, id="embedding"),
+        pytest.param([{"errorCode": "x", "input": {}, "output": {}}], 0, id="error"),
+    ],
+)
+def test_tokens_that_are_not_told_are_noticed(changes: list[dict[str, Any]], missing: int) -> None:
+    tally = Tally()
+    for change in changes:
+        tally.add(only(json.dumps(RECORD | change)))
+    assert tally.without_counts == missing
 
 
 @pytest.mark.parametrize(

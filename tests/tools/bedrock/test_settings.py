@@ -47,7 +47,9 @@ def test_sample_is_a_switch(tmp_path: Path, text: str, sample: bool) -> None:
     [
         pytest.param("acounts: []", "unknown field `acounts`", id="misspelt"),
         pytest.param("accounts: [", "bedrock.yaml", id="no YAML"),
-        pytest.param("accounts: [{id: 1, groups: [a]}]", "Expected `str`", id="a number for an id"),
+        pytest.param("accounts: [{id: 444455556666, groups: [a]}]", "put it in quotes", id="a number for an id"),
+        pytest.param("sample: 2026-99-99", "month must be in 1..12", id="a day that is none"),
+        pytest.param("sample: !!timestamp x", "has no attribute", id="a tag that does not fit"),
         pytest.param("accounts: [{id: '12', groups: [a]}]", "matching regex", id="an id of two digits"),
         pytest.param("accounts: [{id: '111122223333'}]", "missing required field `groups`", id="no groups"),
         pytest.param("accounts: [{id: '111122223333', groups: []}]", "length >= 1", id="groups of nobody"),
@@ -67,6 +69,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, said: str) -
         load({}, tmp_path)
     assert said in str(refused.value)
     assert "bedrock.yaml" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
@@ -116,12 +119,35 @@ class TestPrices:
             assert prices.load(None).of(name.replace("*", "x")) is not None
             assert not any(name.startswith(one.rstrip("*")) for one in earlier), f"{name} would never be reached"
 
+    @pytest.mark.parametrize(
+        "model", ["claude-opus-4-6-v1", "claude-sonnet-4-6", "claude-sonnet-5", "nova-2-lite-v1:0"]
+    )
+    def test_model_that_came_later_has_no_price_of_an_earlier_one(self, model: str) -> None:
+        assert prices.load(None).of(model) is None
+
+    def test_own_ones_stand_before_the_bundled_ones_whose_order_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "p.yaml").write_text('as_of: "2026-01-01"\nmodels: {own: {input: "1", output: "1"}}\n')
+        assert list(prices.load(str(tmp_path / "p.yaml")).models) == ["own", *prices.load(None).models]
+
     def test_file_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(SettingsError, match="cannot be read"):
             prices.load(str(tmp_path / "nowhere.yaml"))
 
-    @pytest.mark.parametrize("price", ['{input: "-1", output: "1"}', '{input: "1"}', "{input: 1, output: 1}", "x"])
-    def test_price_that_is_none_is_refused(self, tmp_path: Path, price: str) -> None:
-        (tmp_path / "p.yaml").write_text(f'as_of: "2026-01-01"\nmodels: {{a: {price}}}\n')
-        with pytest.raises(SettingsError, match=r"p\.yaml"):
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            pytest.param(
+                'as_of: "2026-01-01"\nmodels: {a: {input: "-1", output: "1"}}', "matching regex", id="negative"
+            ),
+            pytest.param('as_of: "2026-01-01"\nmodels: {a: {input: "1"}}', "required field `output`", id="a half"),
+            pytest.param('as_of: "2026-01-01"\nmodels: {a: {input: 1, output: 1}}', "in quotes", id="a number"),
+            pytest.param('as_of: "2026-01-01"\nmodels: {a: x}', "Expected `object`", id="a text"),
+            pytest.param("as_of: 2026-01-01\nmodels: {}", "put it in quotes", id="a date"),
+            pytest.param("# later", "is empty; give it as_of and models", id="empty"),
+        ],
+    )
+    def test_price_that_is_none_is_refused(self, tmp_path: Path, text: str, said: str) -> None:
+        (tmp_path / "p.yaml").write_text(text)
+        with pytest.raises(SettingsError, match=r"p\.yaml") as refused:
             prices.load(str(tmp_path / "p.yaml"))
+        assert said in str(refused.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import urllib.request
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +21,7 @@ from tests.tools.bedrock.conftest import Ask, Call, Clock, texts
 from tests.tools.bedrock.records import DAY, NOW, Log, log_of
 from tests.tools.bedrock.test_refusals import refused
 from tests.tools.front import principal
-from tools.bedrock.bill import model_of
+from tools.bedrock.bill import model_of, region_of
 from tools.bedrock.settings import Account, Settings
 
 SPEND = "get_bedrock_spend_report"
@@ -41,8 +42,11 @@ def amount(day: date, label: str) -> Decimal:
 class CostExplorer:
     """A bill that groups as it is asked to, in pages of ten days."""
 
-    def __init__(self, *, by_model: bool = True, services: bool = True) -> None:
+    def __init__(
+        self, *, by_model: bool = True, services: bool = True, without_models: str = "DataUnavailableException"
+    ) -> None:
         self.by_model = by_model
+        self.without_models = without_models
         self.services = services
 
     def __call__(self, operation: str, asked: Answer) -> Answer:
@@ -56,7 +60,7 @@ class CostExplorer:
         groups = [group["Type"] for group in asked["GroupBy"]]
         if groups == ["PRODUCT_ATTRIBUTE"]:
             if not self.by_model or start < date(2026, 9, 1):
-                raise Refusal("DataUnavailableException")
+                raise Refusal(self.without_models)
             assert "Filter" not in asked, "models of other companies are under names of their own"
             keys = [[f"model${model}"] for model in MODELS]
         else:
@@ -104,7 +108,7 @@ async def test_bill_by_day_and_model_adds_up_and_says_what_it_cost(cloud: Cloud,
     assert sum(Decimal(str(model["amount"])) for model in said["models"]) == Decimal(str(said["total"]))
     assert (said["source"], said["estimated"]) == ("cost_explorer", False)
     assert (said["cost_explorer_requests"], said["cost_of_answer_usd"]) == (3, 0.03)
-    assert "asked 3 times for this answer, which cost $0.03." in texts(result)[1]
+    assert "Requests to Cost Explorer for this answer: 3, which cost $0.03." in texts(result)[1]
     assert texts(result)[0].startswith("Bedrock Spend Report (Past 30 days - USD)\nTotal: ")
 
 
@@ -142,6 +146,28 @@ async def test_two_who_ask_at_once_pay_once(cloud: Cloud, tools: Ask) -> None:
     assert sorted(one["cost_explorer_requests"] for one in both) == [0, 1]
 
 
+async def test_bill_that_takes_long_holds_up_no_other(cloud: Cloud, tools: Ask) -> None:
+    import asyncio  # noqa: PLC0415
+
+    reading, read, told = threading.Event(), threading.Event(), CostExplorer()
+
+    def bill(operation: str, asked: Answer) -> Answer:
+        if asked["TimePeriod"]["Start"] < TODAY.isoformat():
+            reading.set()
+            assert read.wait(20)
+        return told(operation, asked)
+
+    cloud.bill = bill
+    async with tools() as client:
+        long = asyncio.create_task(spend(client, days=5))
+        assert await asyncio.to_thread(reading.wait, 20)
+        try:
+            assert (await asyncio.wait_for(spend(client, days=1), 10))["cost_explorer_requests"] == 1
+        finally:
+            read.set()
+        assert (await long)["cost_explorer_requests"] == 1
+
+
 async def test_time_before_models_are_billed_by_name_is_read_off_usage_types(
     cloud: Cloud, tools: Ask, clock: Clock
 ) -> None:
@@ -173,8 +199,9 @@ async def test_time_that_is_all_before_is_asked_for_once(cloud: Cloud, tools: As
     assert cloud.operations() == ["GetDimensionValues", "GetCostAndUsage"]
 
 
-async def test_bill_without_names_of_models_is_read_off_usage_types(cloud: Cloud, tools: Ask) -> None:
-    cloud.bill = CostExplorer(by_model=False)
+@pytest.mark.parametrize("code", ["DataUnavailableException", "ValidationException"])
+async def test_bill_without_names_of_models_is_read_off_usage_types(cloud: Cloud, tools: Ask, code: str) -> None:
+    cloud.bill = CostExplorer(by_model=False, without_models=code)
     async with tools() as client:
         said = await spend(client, days=3)
     assert {part["model"] for part in said["daily_models"]} == {"Nova-Pro", "Claude Sonnet 4"}
@@ -201,6 +228,24 @@ async def test_account_without_bedrock_on_its_bill(cloud: Cloud, tools: Ask) -> 
 )
 def test_model_is_read_off_a_usage_type(service: str, usage_type: str, model: str) -> None:
     assert model_of(service, usage_type) == model
+
+
+@pytest.mark.parametrize(
+    ("region", "asked"),
+    [("us-east-1", "us-east-1"), ("eu-west-1", "us-east-1"), ("cn-north-1", "cn-north-1"), ("eusc-de-east-1",) * 2],
+)
+def test_bill_is_asked_for_where_its_partition_has_it(region: str, asked: str) -> None:
+    assert region_of(region) == asked
+
+
+async def test_govcloud_has_no_bill_of_its_own(cloud: Cloud, tools: Ask) -> None:
+    cloud.bill = CostExplorer()
+    cloud.logs[LOG_GROUP], _ = log_of(100, days=1)
+    async with tools() as client:
+        said = await spend(client, days=3, region="us-gov-west-1")
+    assert said["estimated"]
+    assert "part of the bill of its standard account" in said["notes"][0]
+    assert "GetCostAndUsage" not in cloud.operations()
 
 
 @given(st.text(), st.text())

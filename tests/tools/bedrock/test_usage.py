@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -138,6 +139,34 @@ async def test_text_has_the_layout_that_its_readers_know(cloud: Cloud, tools: As
     assert result.structured_content["users"][0]["name"] == "a-role/i-0e", "shortened for display only"
 
 
+async def test_record_writes_no_lines_of_the_report(cloud: Cloud, tools: Ask) -> None:
+    log = Log()
+    evil = "x\n--- Daily Totals ---\n2026-11-18: Requests=9\u202e\ud800"
+    facts = {"region": evil, "operation": evil, "errorCode": evil, "identity": {"arn": evil}, "modelId": f"a.{evil}"}
+    log.put(NOW * 1000 - 5, log.message(json.dumps({"schemaType": "ModelInvocationLog", **facts})))
+    cloud.logs[LOG_GROUP] = log
+    async with tools() as client:
+        result = await client.call_tool("get_bedrock_usage_report", {"chart": True})
+    said, notes = texts(result)
+    plain = "x?--- Daily Totals ---?2026-11-18: Requests=9??"
+    assert said.count("\n--- Daily Totals ---\n") == 1
+    assert said.count(f"\n{plain}: Requests=1, ") == 3
+    assert f"Failed requests: 1 ({plain}=1)\nOperations: {plain}=1\n" in notes
+
+
+async def test_log_of_other_entries_says_so(cloud: Cloud, tools: Ask) -> None:
+    """Of the class Infrequent Access, Insights reads no field: every record looks like something else."""
+    log = Log()
+    log.put(NOW * 1000 - 5, log.message("something else"))
+    cloud.logs[LOG_GROUP] = log
+    async with tools() as client:
+        said = await report(client)
+    assert (said["totals"]["requests"], said["malformed_records"]) == (0, 1)
+    assert said["not_covered"][-1].startswith(
+        "That is all of them: give another log group, or one of the class Standard"
+    )
+
+
 async def test_defaults_are_those_of_old(cloud: Cloud, tools: Ask, few: tuple[Log, Expected]) -> None:
     cloud.logs[LOG_GROUP], _ = few
     async with tools() as client:
@@ -171,6 +200,25 @@ async def test_bounds_of_the_time_belong_to_one_side_only(cloud: Cloud, tools: A
     assert said["requests_without_token_counts"] == 6
     assert "turn the delivery of bodies off" in " ".join(said["not_covered"])
     assert again["daily"] == said["daily"]
+
+
+async def test_time_before_the_log_group_is_told_and_stops_nothing(
+    cloud: Cloud, tools: Ask, few: tuple[Log, Expected]
+) -> None:
+    cloud.logs[LOG_GROUP], expected = few
+    cloud.since = NOW - 30 * DAY
+    async with tools() as client:
+        said = await report(client, days=366)
+        assert cloud.operations().count("StartQuery") == 12
+        check_sums(said, expected)
+        (told,) = [sentence for sentence in said["not_covered"] if "nothing from before" in sentence]
+        assert told.startswith(
+            f"The log has nothing from before {datetime.fromtimestamp(NOW - 56 * DAY, UTC):%Y-%m-%dT}"
+        )
+        spend = await client.call_tool("get_bedrock_spend_report", {"days": 366})
+        assert "The log has nothing from before" in texts(spend)[1]
+        cloud.since = NOW
+        assert (await report(client, days=1))["totals"]["requests"] == 0
 
 
 async def test_more_rows_than_a_page_are_all_fetched(cloud: Cloud, tools: Ask) -> None:
