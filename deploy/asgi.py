@@ -6,17 +6,20 @@ import logging
 import sys
 
 from deploy.assembly import assemble
+from deploy.ending import end_well_at_hangup
 from deploy.output import audit_writer, log_to_stderr
 from deploy.server import listen, run
 from gateway.app import Gates, drain
 from gateway.settings import Settings
+
+log = logging.getLogger("bearergate")
 
 
 def warn_of_insecure_options(settings: Settings) -> None:
     """Say at every start which protection the settings have switched off."""
     if not isinstance(settings.facade, str) and settings.facade.insecure_client_document_hosts:
         hosts = ", ".join(settings.facade.insecure_client_document_hosts)
-        logging.getLogger("bearergate").warning(
+        log.warning(
             "INSECURE: facade.insecure_client_document_hosts lets strangers have documents fetched from %s", hosts
         )
 
@@ -34,9 +37,13 @@ def serve(settings: Settings) -> None:
     warn_of_insecure_options(settings)
     gate = assemble(settings).gate(audit_writer(settings.audit_log))
     straight = Gates(gate, gate.state.gates)  # what has to pass a gate does not go through the routes before it
+    sockets = listen([settings.host], settings.port)
+    address, port, *_ = sockets[0].getsockname()
+    log.info("listens on %s, port %d, for %s", address, port, settings.public_url)
+    end_well_at_hangup()
     run(
         straight,
-        listen([settings.host], settings.port),
+        sockets,
         drain=lambda: drain(gate),
         drain_seconds=settings.drain_seconds,
     )

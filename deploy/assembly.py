@@ -114,7 +114,9 @@ def session_keys(settings: Settings, resource: str) -> list[bytes]:
     """The keys that seal the sessions of a resource's upstream: those of the settings, or one for this process."""
     keys = seal_keys(settings)
     if not keys:
-        log.warning("%s: without seal_keys, sessions end with this process, and no replica knows them", resource)
+        log.warning(
+            "%s: sessions end with this process, and no replica knows them; set seal_keys_file to keep them", resource
+        )
     return keys or [os.urandom(KEY_BYTES)]
 
 

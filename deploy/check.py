@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from deploy.assembly import assemble
+from deploy.output import check_destination
 from discovery.metadata import NAME
 from discovery.resource import well_known_url
 from gateway.documents import resource_metadata
@@ -15,6 +18,9 @@ from gateway.refuse import Answers
 from gateway.seal import seal_keys
 from gateway.settings import FacadeSettings, IssuerSettings, ResourceSettings, Rule, Settings, json_schema
 from tools.server import check as check_plugins
+
+if TYPE_CHECKING:
+    from tools.registry import Plugin
 
 
 def print_schema() -> None:
@@ -27,7 +33,9 @@ def print_report(settings: Settings) -> None:
 
     Raises:
         PluginError: a tool plugin cannot be used, or does not say what one of its tools needs.
+        CannotWrite: the audit log would have no folder.
     """
+    check_destination(settings.audit_log)
     assembly = assemble(settings)
     for plugins in assembly.plugins.values():
         check_plugins(plugins)
@@ -36,7 +44,8 @@ def print_report(settings: Settings) -> None:
     if not isinstance(assembly.settings.facade, str):
         print("\n".join(facade_lines(assembly.settings, assembly.settings.facade)), end="\n\n")
     for resource in assembly.settings.resources:
-        print("\n".join(resource_lines(assembly.settings, resource)), end="\n\n")
+        lines = resource_lines(assembly.settings, resource)
+        print("\n".join([*lines, *absent(resource, assembly.plugins[resource.path])]), end="\n\n")
     print("These settings are good to serve.")
 
 
@@ -112,6 +121,18 @@ def rule_line(rule: Rule) -> str:
         *(f"claim {name} = {value}" for name, value in rule.claims.items()),
     ]
     return f"  {'; '.join(about)} needs  {words(asks)}"
+
+
+def absent(resource: ResourceSettings, plugins: Iterable[Plugin]) -> Iterator[str]:
+    """The tools and prompts in rules that no plugin here has, as a misspelt name protects nothing."""
+    if resource.upstream is not None or resource.command is not None:
+        return  # nobody knows what these have
+    stated = [(needs.kind, needs.name) for plugin in plugins for needs in plugin.needs]  # everything has a statement
+    named = [("tool", name) for rule in resource.rules for name in rule.tools]
+    named += [("prompt", name) for rule in resource.rules for name in rule.prompts]
+    for kind, name in named:
+        if not any(kind == of and (fnmatchcase(has, name) or fnmatchcase(name, has)) for of, has in stated):
+            yield f"  CAUTION     a rule is about {kind} {name}, which is not here: correct it or install its plugin"
 
 
 def words(parts: list[str]) -> str:

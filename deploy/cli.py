@@ -153,9 +153,10 @@ def settings_of(file: Path | None, **over: str | int | None) -> Settings:
 
 def audit_log_of(file: Path | None) -> str:
     """Where the log to read is when nobody says: what is piped in, or the file that the settings name."""
-    piped = os.fstat(sys.stdin.fileno()).st_mode
-    if stat.S_ISFIFO(piped) or stat.S_ISREG(piped):
-        return "-"
+    if sys.stdin is not None:  # which it is where whoever started the process closed it
+        piped = os.fstat(sys.stdin.fileno()).st_mode
+        if stat.S_ISFIFO(piped) or stat.S_ISREG(piped):
+            return "-"
     from gateway.sources import SettingsError
 
     try:

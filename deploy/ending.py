@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
@@ -31,9 +32,23 @@ def missing(error: ImportError, extra: str) -> NoReturn:
     leave(f"This command needs {error.name}, which is not installed: pip install 'bearergate[{extra}]'")
 
 
+def end_well_at_hangup() -> None:
+    """A terminal that closes, or a service manager's SIGHUP, ends a server as SIGTERM does: no answer is lost.
+
+    Where whoever started it had it ignored, as `nohup` does, it stays so.
+    """
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # Windows has none
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
+def silence() -> None:
+    """Nobody reads standard output any more: let all that is still written there lead nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def reader_gone() -> NoReturn:
     """End well and say nothing: whoever read standard output has seen enough."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still writes as it ends
+    silence()
     raise SystemExit(0)
 
 
@@ -42,6 +57,11 @@ def one_sentence(*causes: type[Exception], status: int = 1) -> Iterator[None]:
     """Ends the command with a sentence per problem where the cause is not a fault of ours: one of these, or known."""
     try:
         yield
+        print(end="", flush=True)  # or the reader's end would be noticed when nobody can say so
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        reader_gone()
     except Exception as error:
         if not isinstance(error, (*causes, *expected())):
             raise

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conformance.issuer import Client, Issuer, Lifetimes, ResourceServer, User
 from deploy.assembly import assemble
-from deploy.output import laptop_writer, log_to_stderr
+from deploy.ending import end_well_at_hangup
+from deploy.output import CannotWrite, laptop_writer, log_to_stderr, tell
 from deploy.server import listen, run
 from gateway.app import drain
 from gateway.facade.front import CALLBACK
@@ -51,6 +52,7 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
 
     Raises:
         CannotListen: one of the ports is taken.
+        CannotWrite: there is no place for the audit log.
         PluginError: an installed tool plugin cannot be used.
     """
     log_to_stderr(as_json=False, level=logging.WARNING)
@@ -61,12 +63,26 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
     secret = secrets.token_urlsafe(32)
     assembly = assemble(laptop_settings(port, issuer_port, secret))
     issuer = embedded_issuer(assembly.settings, secret, token_seconds)
-    with tempfile.TemporaryDirectory(prefix="bearergate-", ignore_cleanup_errors=True) as folder:
+    with log_folder() as folder:
         log = str(Path(folder) / "audit.jsonl")
         gate = assembly.gate(laptop_writer(log))
-        print(introduction(assembly.settings, log), flush=True)
+        tell(introduction(assembly.settings, log))
+        end_well_at_hangup()
         both = ByPort(gate, issuer.app, issuer_port)
         run(both, [*sockets, *issuer_sockets], drain=lambda: drain(gate), drain_seconds=5)
+
+
+def log_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the audit log, gone when the gate is.
+
+    Raises:
+        CannotWrite: there is no place for it.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="bearergate-", ignore_cleanup_errors=True)
+    except OSError as error:
+        why = f"No temporary folder can be made for the audit log ({error.strerror})"
+        raise CannotWrite(f"{why}: name one that may be written to with TMPDIR") from None
 
 
 def laptop_settings(port: int, issuer_port: int, secret: str) -> Settings:

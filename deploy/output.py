@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 
 import msgspec
 
+from deploy.ending import silence
 from gateway.audit import Decision, Write
 
 
@@ -19,14 +21,27 @@ def audit_writer(destination: str) -> Write | None:
     """What takes the lines of the audit log: `stdout`, `stderr`, a file that is appended to, or nothing for `off`.
 
     Raises:
-        CannotWrite: the file cannot be opened.
+        CannotWrite: the file cannot be opened, or the stream is closed.
     """
     if destination == "off":
         return None
-    if destination in ("stdout", "stderr"):
-        stream = sys.stdout if destination == "stdout" else sys.stderr
-        return lambda lines: (stream.write(lines.decode()), stream.flush())
-    return _file_writer(destination)
+    if destination not in ("stdout", "stderr"):
+        return _file_writer(destination)
+    stream = sys.stdout if destination == "stdout" else sys.stderr
+    if stream is None:  # as Python has it where whoever started the process closed it
+        raise CannotWrite(f"audit_log: {destination} is closed; name a file, or say off")
+    descriptor = stream.fileno()  # past the stream, which knows not every character, and keeps what nobody takes
+    return lambda lines: _write_all(descriptor, lines)
+
+
+def check_destination(destination: str) -> None:
+    """See whether `audit_writer` would find the folder of a file, without making the file.
+
+    Raises:
+        CannotWrite: it would not.
+    """
+    if destination not in ("stdout", "stderr", "off") and not Path(destination).absolute().parent.is_dir():
+        raise CannotWrite(f"audit_log: {destination} is in a folder that is not there; make it, or name another file")
 
 
 def laptop_writer(file: str) -> Write:
@@ -51,7 +66,7 @@ def _file_writer(destination: str) -> Write:
     except OSError as error:
         reason = error.strerror or str(error)
         raise CannotWrite(
-            f"audit_log: {destination} cannot be opened ({reason}); name a file in a folder that is there"
+            f"audit_log: {destination} cannot be opened ({reason}); name a file that this process may write to"
         ) from None
     return lambda lines: _write_all(descriptor, lines)
 
@@ -69,16 +84,25 @@ _decision = msgspec.json.Decoder(Decision).decode
 
 def show_decisions(lines: bytes) -> None:
     """Decisions as short lines for a person at a terminal; what the laptop shows instead of JSON."""
-    for line in lines.splitlines():
-        decision = _decision(line)
-        what = " ".join(part for part in (decision.method, decision.operation, decision.target) if part)
-        if decision.decision == "allowed" and not decision.subject:  # a step of a login
-            print(f"  facade   {decision.operation}  {decision.client}".rstrip())
-        elif decision.decision == "allowed":
-            print(f"  allowed  {decision.subject}  {what}")
-        else:
-            print(f"  refused  {decision.status} {decision.reason}: {decision.detail}  {what}  (id {decision.id})")
-    sys.stdout.flush()
+    tell("\n".join(in_short(_decision(line)) for line in lines.splitlines()))
+
+
+def in_short(decision: Decision) -> str:
+    """A decision as a line."""
+    what = " ".join(part for part in (decision.method, decision.operation, decision.target) if part)
+    if decision.decision == "allowed" and not decision.subject:  # a step of a login
+        return f"  facade   {decision.operation}  {decision.client}".rstrip()
+    if decision.decision == "allowed":
+        return f"  allowed  {decision.subject}  {what}"
+    return f"  refused  {decision.status} {decision.reason}: {decision.detail}  {what}  (id {decision.id})"
+
+
+def tell(text: str) -> None:
+    """Show a person what a server has to say; where nobody looks any longer, as after `| head`, it goes on unseen."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        silence()
 
 
 class JsonLines(logging.Formatter):

@@ -60,7 +60,8 @@ def text_of(settings: CedarSettings) -> str:
             raise InvalidPolicy(f"{settings.file}: {size} bytes, more than {MAX_FILE}; divide it among resources")
         return Path(settings.file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidPolicy(f"{settings.file}: cannot be read ({error}); check its path, rights and encoding") from None
+        cause = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise InvalidPolicy(f"{settings.file}: cannot be read ({cause}); check its path, rights and encoding") from None
 
 
 def located(text: str) -> Iterator[tuple[int, str]]:

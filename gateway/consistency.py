@@ -17,7 +17,16 @@ from gateway.origin import HOST
 from gateway.paths import PATH, is_reserved
 from gateway.seal import seal_keys
 from gateway.secret import InvalidSecret, read_secret
-from gateway.settings import ClientSettings, CommandSettings, FacadeSettings, IssuerSettings, ResourceSettings, Settings
+from gateway.settings import (
+    COGNITO,
+    POOL,
+    ClientSettings,
+    CommandSettings,
+    FacadeSettings,
+    IssuerSettings,
+    ResourceSettings,
+    Settings,
+)
 from gateway.upstream_consistency import upstream_problems
 
 SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3
@@ -30,6 +39,7 @@ def problems_of(settings: Settings) -> list[str]:
     """Every reason not to start with these settings; empty when there is none."""
     return [
         *_public_url(settings.public_url),
+        *_listening(settings),
         *_issuers(settings),
         *_resources(settings),
         *_scopes(
@@ -46,6 +56,9 @@ def problems_of(settings: Settings) -> list[str]:
 
 
 def _public_url(url: str) -> Iterator[str]:
+    if "://" not in url:
+        yield "public_url: write it with its scheme, such as https://mcp.example.com"
+        return
     try:
         spelled = canonical(url)
         if urlsplit(spelled).path:
@@ -56,6 +69,13 @@ def _public_url(url: str) -> Iterator[str]:
         yield f"public_url: {error}"
 
 
+def _listening(settings: Settings) -> Iterator[str]:
+    if not settings.host:
+        yield "host: empty; write 127.0.0.1, or 0.0.0.0 for every address of this machine"
+    if "\0" in settings.audit_log or not settings.audit_log:
+        yield "audit_log: must be stdout, stderr, off or the name of a file"
+
+
 def _issuers(settings: Settings) -> Iterator[str]:
     if not settings.issuers:
         yield "issuers: name at least one issuer whose tokens are accepted"
@@ -63,6 +83,8 @@ def _issuers(settings: Settings) -> Iterator[str]:
     for i, issuer in enumerate(settings.issuers):
         where = f"issuers[{i}]."
         yield from _issuer_url(f"{where}issuer", issuer.issuer)
+        if (host := COGNITO.match(issuer.issuer)) and POOL.fullmatch(issuer.issuer, host.end()) is None:
+            yield f"{where}issuer: a user pool's is {host[0]} and the pool's id, such as us-east-1_Ab1Cd2Ef3, no more"
         if issuer.jwks_uri:
             yield from _issuer_url(f"{where}jwks_uri", issuer.jwks_uri, query=True)
         if issuer.jwks_file:
@@ -83,8 +105,9 @@ def _issuer_url(where: str, url: str, *, query: bool = False) -> Iterator[str]:
 def _key_set_file(where: str, issuer: IssuerSettings) -> Iterator[str]:
     try:
         read_keys(Path(issuer.jwks_file).read_bytes(), [name for name in issuer.algorithms if name in FITS])
-    except OSError as error:
-        yield f"{where}: {issuer.jwks_file} cannot be read ({error.strerror}); save the document of its jwks_uri there"
+    except (OSError, ValueError) as error:  # ValueError: no file can have such a name
+        cause = error.strerror if isinstance(error, OSError) else error
+        yield f"{where}: {issuer.jwks_file} cannot be read ({cause}); save the document of its jwks_uri there"
     except KeysError as error:
         yield f"{where}: {issuer.jwks_file}: {error}; save the document of its jwks_uri there"
 
@@ -106,6 +129,8 @@ def _audience_rule(where: str, issuer: IssuerSettings) -> Iterator[str]:
             f"{where}client_ids: no audience rule, or two. Cognito's tokens may lack `aud`: list the app clients whose "
             "tokens are accepted, or set resource_binding: true if every client asks with `resource`"
         )
+    if issuer.resource_binding and issuer.resource_server:
+        yield f"{where}resource_server: is for tokens without aud, which resource_binding rules out; remove one of them"
     if "" in issuer.client_ids:
         yield f"{where}client_ids: an entry is empty; remove it"
 
@@ -121,6 +146,8 @@ def _resources(settings: Settings) -> Iterator[str]:
         yield from _scopes(f"{where}scopes", resource.scopes)
         if resource.scope_prefix:
             yield from _scopes(f"{where}scope_prefix", [resource.scope_prefix])
+            if resource.scope_prefix[-1].isalnum():
+                yield f"{where}scope_prefix: end it with what stands before a scope's own name, such as a slash"
         for issuer in resource.issuers:
             if issuer not in issuers:
                 yield f"{where}issuers: {issuer} is not among issuers; add it there or correct it"
@@ -130,7 +157,7 @@ def _resources(settings: Settings) -> Iterator[str]:
             yield f"{where}aliases: an entry is empty; remove it"
         if resource.command is not None:
             yield from _command(where, resource, resource.command)
-        yield from upstream_problems(where, resource)
+        yield from upstream_problems(where, settings, resource)
         yield from _rules(where, resource)
         yield from cedar_problems(where, resource)
 

@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 
 from gateway.consistency import problems_of
-from gateway.settings import Settings
+from gateway.settings import POOL, Settings
 
 if TYPE_CHECKING:
     import yaml
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 PREFIX = "BEARERGATE_"
 FILE = f"{PREFIX}FILE"  # names the settings file; not a setting itself
 OF_TOOLS = (f"{PREFIX}BEDROCK_", f"{PREFIX}PROMPTS_")  # the bundled tools read these themselves
+OF_COGNITO = ("COGNITO_USER_POOL_ID", "COGNITO_REGION", "COGNITO_ALLOWED_CLIENT_IDS", "COGNITO_REQUIRED_SCOPES")
 DEFAULT_FILE = "bearergate.yaml"
 MAX_FILE = 1_000_000  # bytes
 INVALID = object()  # stands for a value that could not be read
@@ -59,10 +60,13 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] | None =
 
 def values_of(path: str | Path | None, environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """The plain values of a file and the environment, for `parse`, and what is wrong with them already."""
-    values = read_file(path or environment.get(FILE) or "", required=bool(path or environment.get(FILE)))
+    named = path or environment.get(FILE) or ""
+    values = read_file(named, required=bool(named))
     problems: list[str] = []
-    add_cognito(values, environment, problems)
     add_environment(values, environment, problems)
+    add_cognito(values, environment, problems)
+    if not (named or values.keys() & {"public_url", "issuers"} or Path(DEFAULT_FILE).exists()):
+        problems.append(f"{DEFAULT_FILE}: not in this folder; create it, or name another file with --file")
     return values, problems
 
 
@@ -89,7 +93,8 @@ def read_file(path: str | Path, *, required: bool) -> dict[str, Any]:
             return {}
         raise SettingsError([f"{file}: no such file; create it or name another one"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{file}: cannot be read ({error}); check its permissions and encoding"]) from None
+        why = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise SettingsError([f"{file}: cannot be read ({why}); check its permissions, or name another one"]) from None
     values = read_yaml(text, str(file))
     if not isinstance(values, dict | None):
         raise SettingsError([f"{file}: must hold keys and values, such as `public_url: https://mcp.example.com`"])
@@ -118,7 +123,16 @@ def yaml_loader() -> type[yaml.SafeLoader]:
     import yaml  # noqa: PLC0415 - see above
 
     class Loader(yaml.SafeLoader):
-        pass
+        def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+            """A mapping whose keys are all different (YAML 1.2 §3.2.1.3): of two, one would be lost unseen."""
+            node = super().compose_mapping_node(anchor)
+            seen: set[str] = set()
+            for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+                if key.value in seen:
+                    twice = f"{key.value} is there twice; keep one"
+                    raise yaml.MarkedYAMLError(problem=twice, problem_mark=key.start_mark)
+                seen.add(key.value)
+            return node
 
     Loader.yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
@@ -147,12 +161,13 @@ def add_environment(values: dict[str, Any], environment: Mapping[str, str], prob
 
 def add_cognito(values: dict[str, Any], environment: Mapping[str, str], problems: list[str]) -> None:
     """Put the issuer that `COGNITO_*` variables describe, if any, where no issuer is given otherwise."""
-    region, pool = environment.get("COGNITO_REGION", ""), environment.get("COGNITO_USER_POOL_ID", "")
-    if not pool or "issuers" in values:
+    if "issuers" in values or not any(environment.get(variable) for variable in OF_COGNITO):
         return
-    if not region and "_" not in pool:
-        problems.append("COGNITO_REGION: missing; the region of the user pool, such as us-east-1")
-    region = region or pool.partition("_")[0]
+    pool = environment.get("COGNITO_USER_POOL_ID", "")
+    if POOL.fullmatch(pool) is None:
+        problems.append(f"COGNITO_USER_POOL_ID: {pool!r} must be the id of a user pool, such as us-east-1_Ab1Cd2Ef3")
+        return
+    region = environment.get("COGNITO_REGION") or pool.partition("_")[0]
     scopes = words(environment.get("COGNITO_REQUIRED_SCOPES", ""))
     servers = {scope.rpartition("/")[0] for scope in scopes if "/" in scope}
     issuer: dict[str, Any] = {"issuer": pool_issuer(region, pool)}
@@ -179,7 +194,7 @@ def words(text: str) -> list[str]:
 def convert(value: Any, kind: type[msgspec.Struct], where: str, problems: list[str]) -> msgspec.Struct | None:
     """A struct from plain values, each field by itself, so that one problem does not hide the next."""
     if not isinstance(value, dict):
-        problems.append(f"{where.rstrip('.') or 'settings'}: must be keys and values, not {plain(value)}")
+        problems.append(f"{where.rstrip('.') or 'settings'}: must be {mapping(kind)}, not {plain(value)}")
         return None
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     problems += [f"{where}{key}: not a setting{suggestion(key, fields)}" for key in value if key not in fields]
@@ -213,15 +228,36 @@ def convert_field(value: Any, kind: Any, where: str, problems: list[str]) -> Any
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        problems.append(f"{where}: {in_words(error)}. {description(kind)}")
+        problems.append(f"{where}: {in_words(error, bare, value)}. {description(kind)}")
         return INVALID
 
 
-def in_words(error: msgspec.ValidationError) -> str:
-    """What is wrong with a value, without the names of Python's types."""
+def in_words(error: msgspec.ValidationError, kind: Any, value: Any) -> str:
+    """What is wrong with a value of a kind, without the names of Python's types."""
+    options = " or ".join(choices(kind))
+    if options and get_origin(kind) is not dict:
+        word = isinstance(value, str) and get_origin(kind) is Literal  # elsewhere a text may be a secret
+        return f"must be {options}, not {repr(value) if word else plain(value)}"
     text = str(error).replace(" - at ", " at ").replace("`$", "`")
     text = re.sub(r"`([^`]+)`", lambda kinds: " or ".join(TYPES.get(k, k) for k in kinds[1].split(" | ")), text)
-    return text.replace("Expected ", "must be ").replace(", got ", ", not ")
+    text = text.replace("Expected ", "must be ").replace(", got ", ", not ")
+    text = text.replace("Invalid enum value ", f"must be {options}, not ")
+    return re.sub(r" at (\[\.\.\.\])+", " under one of its keys", text)
+
+
+def choices(kind: Any) -> list[str]:
+    """What a value may be, where it is one of a few words, or keys and values of its own."""
+    if get_origin(kind) is Literal:
+        return [word for word in get_args(kind) if word]
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [mapping(kind)]
+    return [choice for inner in get_args(kind) for choice in choices(inner)]
+
+
+def mapping(kind: type[msgspec.Struct]) -> str:
+    """What is written for a struct, with the first key that it cannot be without."""
+    required = (field.encode_name for field in msgspec.structs.fields(kind) if field.required)
+    return " such as ".join(["keys and values", *(f"`{key}: …`" for key in list(required)[:1])])
 
 
 def description(kind: Any) -> str:

@@ -7,9 +7,10 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from discovery.address import is_loopback
 from gateway.credential import credential_field
 from gateway.secret import InvalidSecret
-from gateway.settings import CredentialSettings, ResourceSettings, UpstreamSettings
+from gateway.settings import CredentialSettings, ResourceSettings, Settings, UpstreamSettings
 
 HEADER = re.compile(r"[A-Za-z0-9-]+")
 # Names that mean something else already; the gate's own fields must not take their place.
@@ -18,9 +19,10 @@ TAKEN = frozenset(
     accept expect origin mcp-session-id mcp-protocol-version mcp-method mcp-name last-event-id cookie""".split()  # noqa: SIM905 - two lines
 )
 URL = re.compile(r"[\x21-\x7e]+")
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
-def upstream_problems(where: str, resource: ResourceSettings) -> Iterator[str]:
+def upstream_problems(where: str, settings: Settings, resource: ResourceSettings) -> Iterator[str]:
     """Every reason not to start with the upstream of a resource; `where` names the resource."""
     upstream = resource.upstream
     if upstream is None:
@@ -28,7 +30,7 @@ def upstream_problems(where: str, resource: ResourceSettings) -> Iterator[str]:
     if resource.tools is not None:
         yield f"{where}upstream: tools are named as well; give them a resource of their own"
     where += "upstream."
-    yield from _url(where, upstream.url)
+    yield from _url(where, upstream.url, settings)
     yield from _tls(where, upstream)
     if upstream.credential is not None:
         yield from _credential(f"{where}credential", upstream.credential)
@@ -38,18 +40,28 @@ def upstream_problems(where: str, resource: ResourceSettings) -> Iterator[str]:
             yield f"{where}identity.header: is the header of the credential as well; choose another one"
 
 
-def _url(where: str, url: str) -> Iterator[str]:
+def _url(where: str, url: str, settings: Settings) -> Iterator[str]:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and URL.fullmatch(url)
     except ValueError:
         usable = False
-    if not usable:
-        yield f"{where}url: {url!r} must be the address of an MCP endpoint, http://host:port/mcp or https://…"
-    elif parts.username is not None or parts.password is not None:
+    if "@" in url.partition("://")[2].partition("/")[0]:
         yield f"{where}url: holds a name or password; put it into credential, and the secret into a file"
+    elif not usable:
+        yield f"{where}url: {url!r} must be the address of an MCP endpoint, http://host:port/mcp or https://…"
     elif "?" in url or "#" in url:
         yield f"{where}url: must end with the path; what the gate adds to a request is a header, see credential"
+    elif _is_own(url, settings):
+        yield f"{where}url: {url} is this gate itself; name the server that stands behind it"
+
+
+def _is_own(url: str, settings: Settings) -> bool:
+    """Whether the gate would pass requests on to itself."""
+    parts = urlsplit(url)
+    if parts.scheme == "http" and is_loopback(parts.hostname or "") and (parts.port or 80) == settings.port:
+        return settings.host in EVERYWHERE or is_loopback(settings.host)
+    return url in {settings.url_of(resource) for resource in settings.resources}
 
 
 def _tls(where: str, upstream: UpstreamSettings) -> Iterator[str]:

@@ -60,6 +60,19 @@ def test_check_shows_what_would_be_published(tmp_path: Path) -> None:
     assert done.stdout.endswith("These settings are good to serve.\n")
 
 
+def test_check_names_rules_about_what_is_not_there(tmp_path: Path) -> None:
+    rules = [
+        {"tools": ["greeet", "greet", "multi-*"], "prompts": ["greeting-template", "library.*", "x?"], "scopes": ["s"]}
+    ]
+    written(tmp_path, GOOD | {"resources": [{"rules": rules}]})
+    done = bearergate("check", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    cautions = [
+        line.partition(" is about ")[2].partition(",")[0] for line in done.stdout.splitlines() if "CAUTION" in line
+    ]
+    assert cautions == ["tool greeet", "prompt x?"]
+
+
 def test_check_says_how_cognito_tokens_are_known_to_be_meant_for_this_server(tmp_path: Path) -> None:
     variables = {"COGNITO_USER_POOL_ID": "us-east-1_Example1", "COGNITO_ALLOWED_CLIENT_IDS": "one,two"}
     done = bearergate("check", cwd=tmp_path, BEARERGATE_PUBLIC_URL="https://mcp.example.com", **variables)
@@ -90,6 +103,9 @@ def test_schema_judges_settings_as_the_loader_does(tmp_path: Path) -> None:
         pytest.param(
             ["serve"], GOOD | {"audit_log": "no/such/folder/log"}, "audit_log: no/such/folder/log", id="audit log"
         ),
+        pytest.param(
+            ["check"], GOOD | {"audit_log": "no/such/log"}, "audit_log: no/such/log is in a folder", id="checked log"
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_1(
@@ -111,6 +127,23 @@ def test_port_in_use_is_said(tmp_path: Path, command: str) -> None:
         done = bearergate(command, "--port", port, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr == f"bearergate: Port {port} is in use: stop what listens there, or choose another port.\n"
+
+
+@pytest.mark.parametrize("arguments", [["check"], ["check", "--schema"]])
+def test_reader_who_has_seen_enough_ends_it_without_a_word(tmp_path: Path, arguments: list[str]) -> None:
+    written(tmp_path, GOOD)
+    gone, given = os.pipe()
+    os.close(gone)
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.cli", *arguments],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=given,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(given)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
-from deploy.ending import leave, missing, one_sentence
+from deploy.ending import end_well_at_hangup, leave, missing, one_sentence
 from deploy.explain import NotExplained
 
 
@@ -35,3 +37,15 @@ def test_cause_that_is_no_fault_of_ours_ends_with_the_status_of_the_command(caus
 def test_fault_of_ours_is_shown_as_it_is() -> None:
     with pytest.raises(ValueError, match="ours"), one_sentence(KeyError):
         raise ValueError("ours")
+
+
+@pytest.mark.parametrize(
+    "set_before", [pytest.param(signal.SIG_DFL, id="unset"), pytest.param(signal.SIG_IGN, id="nohup")]
+)
+def test_hangup_ends_a_server_unless_it_was_to_be_ignored(set_before: signal.Handlers) -> None:
+    before = signal.signal(signal.SIGHUP, set_before)
+    try:
+        end_well_at_hangup()
+        assert (signal.getsignal(signal.SIGHUP) is set_before) == (set_before is signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -18,6 +18,9 @@ from tests.deploy.laptop import ROOT, found
 from tests.deploy.test_command_line import bearergate
 
 README = (ROOT / "README.md").read_text()
+PAGES = sorted(
+    page.relative_to(ROOT) for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("conformance/*.md"))
+)
 COMMANDS = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
 
 
@@ -99,6 +102,24 @@ def test_table_of_commands_names_what_there_is(tmp_path: Path) -> None:
             assert option in shown
 
 
-def test_links_lead_somewhere() -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", README):
-        assert link.startswith("http") or (ROOT / link).exists(), link
+def anchors(page: Path) -> set[str]:
+    """What links can name in a page, as GitHub makes it of headings."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for link, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
+        if link.startswith("http"):
+            continue
+        target = (ROOT / page).parent / link if link else ROOT / page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    assert {page.as_posix() for page in PAGES if page.parent.name == "docs"} <= set(
+        re.findall(r"docs/\w[\w-]*\.md", README)
+    )

@@ -51,11 +51,11 @@ def test_audit_log_in_no_folder_is_refused() -> None:
 
 
 @pytest.mark.parametrize("destination", ["stdout", "stderr"])
-def test_audit_log_goes_where_it_is_sent(destination: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_audit_log_goes_where_it_is_sent(destination: str, capfd: pytest.CaptureFixture[str]) -> None:
     write = audit_writer(destination)
     assert write is not None
     write(b'{"id":"1"}\n')
-    assert getattr(capsys.readouterr(), destination[3:]) == '{"id":"1"}\n'
+    assert getattr(capfd.readouterr(), destination[3:]) == '{"id":"1"}\n'
 
 
 def test_decisions_are_short_lines_at_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from tests.ports import free_port
 
 
 @contextlib.contextmanager
-def serving(folder: Path, **settings: object) -> Iterator[str]:
+def serving(folder: Path, stop: signal.Signals = signal.SIGTERM, **settings: object) -> Iterator[str]:
     """`bearergate serve` with an issuer that is down, until the end of the block; yields its origin."""
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
@@ -40,7 +40,7 @@ def serving(folder: Path, **settings: object) -> Iterator[str]:
         try:
             answers(f"{origin}/healthz")
             yield origin
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(stop)
             assert process.wait(20) == 0
         finally:
             process.kill()
@@ -81,6 +81,20 @@ def test_audit_log_goes_to_standard_error_by_default(tmp_path: Path) -> None:
     with serving(tmp_path) as origin:
         httpx.post(f"{origin}/mcp")
     assert '"reason":"missing_token"' in (tmp_path / "stderr").read_text()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGHUP])
+def test_key_press_or_terminal_that_closes_ends_it_as_well_as_sigterm(tmp_path: Path, stop: signal.Signals) -> None:
+    with serving(tmp_path, stop) as origin:  # which leaves with status 0
+        assert httpx.post(f"{origin}/mcp").status_code == 401
+
+
+def test_start_says_where_it_listens(tmp_path: Path) -> None:
+    with serving(tmp_path) as origin:
+        pass
+    first = json.loads((tmp_path / "stderr").read_text().splitlines()[0])
+    assert first["level"] == "info"
+    assert first["message"] == f"listens on 127.0.0.1, port {origin.rpartition(':')[2]}, for {origin}"
 
 
 def test_audit_log_can_be_off(tmp_path: Path) -> None:

@@ -442,9 +442,9 @@ class TestStarting:
 
     def test_file_is_named(self, tmp_path: Path) -> None:
         file = tmp_path / "gate.cedar"
-        assert "cannot be read" in problems_of(CedarSettings(file=str(file)))[0]
+        assert "cannot be read (No such file or directory);" in problems_of(CedarSettings(file=str(file)))[0]
         file.write_bytes(b"\xff")
-        assert "cannot be read" in problems_of(CedarSettings(file=str(file)))[0]
+        assert "cannot be read (no text in UTF-8)" in problems_of(CedarSettings(file=str(file)))[0]
         file.write_text(f"{CONNECT}\npermit(x);")
         assert problems_of(CedarSettings(file=str(file)))[0].startswith(f"{file}, line 2: not Cedar")
         file.write_text("/" * 1_000_001)

@@ -72,6 +72,9 @@ def test_settings_that_agree_are_good(changes: dict[str, Any]) -> None:
             issuer(PLAIN, jwks_file="/nowhere"), "issuers[0].jwks_file: /nowhere cannot be read", id="no copy of keys"
         ),
         pytest.param(
+            issuer(PLAIN, jwks_file="a\0"), "issuers[0].jwks_file: a\0 cannot be read", id="a name that no file has"
+        ),
+        pytest.param(
             issuer(PLAIN, jwks_file=__file__),
             f"issuers[0].jwks_file: {__file__}: what its key location answers is no JWKS document",
             id="no key set",
@@ -84,9 +87,17 @@ def test_settings_that_agree_are_good(changes: dict[str, Any]) -> None:
             {"public_url": "https://gw.example:443"}, "public_url: write it as https://gw.example:", id="port"
         ),
         pytest.param({"public_url": "http://gw.example"}, "public_url: the URL must use https", id="plain http"),
-        pytest.param({"public_url": "gw.example"}, "public_url: the URL is not absolute", id="no scheme"),
-        pytest.param({"public_url": ""}, "public_url: the URL is not absolute", id="an empty URL"),
+        pytest.param({"public_url": "gw.example"}, "public_url: write it with its scheme", id="no scheme"),
+        pytest.param({"public_url": ""}, "public_url: write it with its scheme", id="an empty URL"),
         pytest.param({"public_url": "https://gw.example?a=b"}, "public_url: the URL has a query", id="a query"),
+        pytest.param({"host": ""}, "host: empty; write 127.0.0.1", id="an empty address"),
+        pytest.param({"audit_log": ""}, "audit_log: must be stdout", id="an empty log"),
+        pytest.param({"audit_log": "a\0"}, "audit_log: must be stdout", id="a log that no file can be"),
+        pytest.param(
+            issuer({"resource_binding": True}, issuer=COGNITO["issuer"] + "/"),
+            f"issuers[0].issuer: a user pool's is {COGNITO['issuer'].rpartition('/')[0]}/ and the pool's id",
+            id="a slash behind a pool",
+        ),
         pytest.param({"issuers": []}, "issuers: name at least one", id="no issuer"),
         pytest.param(
             issuer({}, issuer="http://i.example"), "issuers[0].issuer: the URL must use https", id="issuer http"
@@ -138,7 +149,13 @@ def test_settings_that_agree_are_good(changes: dict[str, Any]) -> None:
         pytest.param(
             resource(scopes=["offline_access"]), "resources[0].scopes: offline_access is between", id="offline"
         ),
-        pytest.param(resource(scope_prefix="a b"), "resources[0].scope_prefix: 'a b' is no scope", id="a prefix"),
+        pytest.param(resource(scope_prefix="a /"), "resources[0].scope_prefix: 'a /' is no scope", id="a prefix"),
+        pytest.param(resource(scope_prefix="a/b"), "resources[0].scope_prefix: end it with", id="a prefix without end"),
+        pytest.param(
+            issuer(COGNITO, resource_binding=True, resource_server="r"),
+            "issuers[0].resource_server: is for tokens without aud",
+            id="a resource server of nobody",
+        ),
         pytest.param(
             resource(issuers=["https://b.example"]), "resources[0].issuers: https://b.example is not", id="whose"
         ),

@@ -36,7 +36,7 @@ def test_without_keys_one_is_made_and_whoever_runs_the_gate_is_told(caplog: pyte
     assert first != second
     assert (
         caplog.messages[0]
-        == f"{RESOURCE}: without seal_keys, sessions end with this process, and no replica knows them"
+        == f"{RESOURCE}: sessions end with this process, and no replica knows them; set seal_keys_file to keep them"
     )
 
 

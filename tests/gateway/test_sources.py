@@ -16,7 +16,12 @@ from gateway.settings import IssuerSettings, ResourceSettings, Rule, Settings
 from gateway.sources import MAX_FILE, SettingsError, load, parse, read_yaml
 
 VALID: dict[str, Any] = {"public_url": "https://gw.example", "issuers": [{"issuer": "https://issuer.example"}]}
+ANY = "permit(principal, action, resource);"
 POOL = {"COGNITO_USER_POOL_ID": "eu-west-1_Abc", "COGNITO_ALLOWED_CLIENT_IDS": "one, two"}
+
+
+def resource(**of: Any) -> dict[str, Any]:
+    return {"resources": [of]}
 
 
 @pytest.fixture
@@ -55,9 +60,11 @@ class TestFile:
     def test_file_of_the_usual_name_is_read_if_it_is_there(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(file.parent)
         assert why_not() == [
+            "bearergate.yaml: not in this folder; create it, or name another file with --file",
             "public_url: missing. Origin under which clients reach the gate: https, or http on a loopback address.",
             "issuers: missing. Issuers whose tokens are accepted.",
         ]
+        assert why_not(environment={"BEARERGATE_PORT": "9000"}) == why_not()
         file.rename(file.with_name("bearergate.yaml"))
         assert load().leeway == 10
 
@@ -126,12 +133,19 @@ class TestYaml:
             pytest.param("!!bool x", "here: not valid YAML ('x')", id="a truth that is none"),
             pytest.param("!!timestamp x", "here: not valid YAML (", id="a date that is none"),
             pytest.param("!!int ''", "here: not valid YAML (", id="a number of nothing"),
+            pytest.param(
+                "a: {b: 1,\n c: 2, b: 3}", "here: not valid YAML in line 2 (b is there twice", id="a key twice"
+            ),
         ],
     )
     def test_what_is_no_yaml_says_where_and_why(self, text: str, problem: str) -> None:
         with pytest.raises(SettingsError) as error:
             read_yaml(text, "here")
         assert error.value.problems[0].startswith(problem)
+
+    def test_key_that_comes_with_what_is_merged_may_be_said_again(self) -> None:
+        merged = {"base": {"a": 1, "b": 2}, "own": {"a": 1, "b": 3}}
+        assert read_yaml("base: &base {a: 1, b: 2}\nown: {<<: *base, b: 3}", "here") == merged
 
     @given(st.text(st.characters(codec="utf-8")) | st.text("[]{}:,&*!-?|>'\"%@`#~=<0123456789abex_. \n\t", max_size=30))
     def test_no_text_raises_anything_but_a_problem(self, text: str) -> None:
@@ -192,9 +206,23 @@ class TestCognito:
         (issuer,) = load(file, POOL | {"COGNITO_REGION": "cn-north-1", "COGNITO_REQUIRED_SCOPES": "a/b"}).issuers
         assert issuer.issuer == "https://cognito-idp.cn-north-1.amazonaws.com.cn/eu-west-1_Abc"
 
-    def test_pool_without_region_is_a_problem(self, file: Path) -> None:
+    @pytest.mark.parametrize(
+        "variables",
+        [
+            pytest.param(POOL | {"COGNITO_USER_POOL_ID": "Abc"}, id="no region"),
+            pytest.param(POOL | {"COGNITO_USER_POOL_ID": "eu-west-1_Abc/"}, id="more than an id"),
+            pytest.param({"COGNITO_REGION": "eu-west-1"}, id="a region alone"),
+            pytest.param({"COGNITO_ALLOWED_CLIENT_IDS": "one"}, id="clients of no pool"),
+        ],
+    )
+    def test_what_names_no_pool_is_a_problem(self, file: Path, variables: dict[str, str]) -> None:
         file.write_text("public_url: https://gw.example\n")
-        assert why_not(file, POOL | {"COGNITO_USER_POOL_ID": "Abc"})[0].startswith("COGNITO_REGION: missing")
+        assert why_not(file, variables)[0].startswith("COGNITO_USER_POOL_ID: ")
+
+    def test_region_of_other_programs_is_no_pool_where_issuers_are_named(self, file: Path) -> None:
+        file.write_text("public_url: https://gw.example\n")
+        issuers = {"BEARERGATE_ISSUERS": '[{issuer: "https://issuer.example"}]'}
+        assert load(file, {"COGNITO_REGION": "eu-west-1", **issuers}).issuers[0].issuer == "https://issuer.example"
 
     def test_pool_without_clients_has_no_audience_rule(self, file: Path) -> None:
         file.write_text("public_url: https://gw.example\n")
@@ -249,9 +277,51 @@ class TestProblems:
             pytest.param({"port": 1.5}, "port: must be a whole number", id="fraction"),
             pytest.param({"issuers": {}}, "issuers: must be a list, not keys and values", id="mapping for a list"),
             pytest.param({"issuers": "x"}, "issuers: must be a list, not a text", id="text for a list"),
-            pytest.param({"issuers": [None]}, "issuers[0]: must be keys and values, not nothing", id="nothing"),
-            pytest.param({"issuers": [True]}, "issuers[0]: must be keys and values, not true or false", id="truth"),
-            pytest.param({"issuers": [{1}]}, "issuers[0]: must be keys and values, not something else", id="a set"),
+            pytest.param(
+                {"issuers": [None]}, "issuers[0]: must be keys and values such as `issuer: …`, not n", id="nothing"
+            ),
+            pytest.param(
+                {"issuers": [True]},
+                "issuers[0]: must be keys and values such as `issuer: …`, not true or false",
+                id="truth",
+            ),
+            pytest.param(
+                {"issuers": [{1}]}, "issuers[0]: must be keys and values such as `issuer: …`, not so", id="a set"
+            ),
+            pytest.param(
+                {"resources": [[]]}, "resources[0]: must be keys and values, not a list", id="nothing required"
+            ),
+            pytest.param(
+                resource(forward_auth="on"),
+                "resources[0].forward_auth: must be off or head or body, not 'on'",
+                id="word",
+            ),
+            pytest.param(
+                resource(forward_auth=True),
+                "resources[0].forward_auth: must be off or head or body, not t",
+                id="no word",
+            ),
+            pytest.param(
+                resource(upstream="https://user:hunter2@mcp.example"),
+                "resources[0].upstream: must be keys and values such as `url: …`, not a text. MCP server",
+                id="text that may hold a secret",
+            ),
+            pytest.param(
+                {"facade": "on"},
+                "facade: must be keys and values such as `client_id: …` or off, not a text",
+                id="switch",
+            ),
+            pytest.param(
+                resource(cedar={"policies": ANY, "claims": {"vip": "bool"}}),
+                "resources[0].cedar.claims: must be String or Long or Bool or decimal or Set<String> or Set<Long>, "
+                "not 'bool' under one of its keys. Claims",
+                id="word within",
+            ),
+            pytest.param(
+                resource(cedar={"policies": ANY, "claims": ["vip"]}),
+                "resources[0].cedar.claims: must be keys and values, not a",
+                id="names",
+            ),
             pytest.param(
                 {"allowed_hosts": ["a", 7]}, "allowed_hosts: must be a text, not a whole number at", id="entry"
             ),

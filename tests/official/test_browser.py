@@ -186,6 +186,16 @@ async def test_person_who_cancels_is_sent_back_without_a_code(running: Laptop, p
         assert (brought["error"], brought["state"], brought["iss"]) == ("access_denied", STATE, running.issuer)
 
 
+async def test_person_who_goes_to_the_address_of_the_form_is_told_what_to_do(running: Laptop, program: str) -> None:
+    steps = [
+        ("open", f"{running.issuer}/oauth/consent"),
+        ("expect", "heading", "This login cannot go on"),
+        ("expect", "alert", ""),
+        look("nothing-to-come-back-to-phone"),
+    ]
+    await browse(program, steps, width=360)
+
+
 async def test_person_who_does_not_agree_is_sent_back_without_a_login(running: Laptop, program: str) -> None:
     async with app(running) as client:
         steps = [

@@ -165,6 +165,8 @@ class TestCredential:
         pytest.param({"url": "http://up.example/\r\nX: y"}, "upstream.url", id="line break"),
         pytest.param({"url": "http://me:secret@up.example/"}, "upstream.url", id="password"),
         pytest.param({"url": "http://up.example/?key=1"}, "upstream.url", id="query"),
+        pytest.param({"url": "http://127.0.0.1:8000/other"}, "is this gate itself", id="where the gate listens"),
+        pytest.param({"url": "https://gw.example/mcp"}, "is this gate itself", id="the resource itself"),
         pytest.param({"ca_file": "ca.pem"}, "upstream.ca_file", id="certificates without TLS"),
         pytest.param({"url": "https://up.example/", "ca_file": "/no/such"}, "upstream.ca_file", id="no CA"),
         pytest.param(
@@ -194,6 +196,16 @@ class TestCredential:
 def test_contradiction_is_named_with_its_key(changes: dict[str, Any], key: str) -> None:
     with pytest.raises(SettingsError, match=key):
         parse(settings(**changes))
+
+
+def test_password_is_not_shown_whatever_else_is_wrong() -> None:
+    with pytest.raises(SettingsError, match="holds a name or password") as refused:
+        parse(settings(url="http://me:hunter2@up.example:99999/"))
+    assert "hunter2" not in str(refused.value)
+
+
+def test_port_of_the_gate_on_another_address_is_another_server() -> None:
+    parse(settings(url="http://127.0.0.1:8000/mcp") | {"host": "10.0.0.1"})
 
 
 def test_upstream_and_tools_are_not_one_resource() -> None:
