@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib.metadata
+import inspect
 import logging
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
@@ -116,6 +117,7 @@ def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
         from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - half a second that only serving needs
 
         from tools.asked_prompts import AskedPrompts  # noqa: PLC0415 - the same
+        from tools.stated import Stated  # noqa: PLC0415 - the same
     except ImportError as error:
         raise PluginError("The MCP SDK cannot be imported: pip install 'bearergate[tools]'") from error
 
@@ -129,18 +131,24 @@ def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
     for plugin in plugins:
         others = (offer for name, offered in offers.items() if name != plugin.name for offer in offered)
         plugin.check_covered(offers[plugin.name], others)
-    server.middleware.append(AskedPrompts(server))  # innermost: a plugin may add a prompt when it is asked for
+    # Innermost, since a plugin may add a prompt when it is asked for.
+    server.middleware.extend([Stated(plugins), AskedPrompts(server)])
     return server
 
 
 def _register(plugin: Plugin, server: MCPServer) -> None:
     register = plugin.registrar()
     try:
-        register(server)
-    except (Exception, SystemExit) as error:  # whatever a stranger's code does
+        made: object = register(server)
+    except (Exception, SystemExit, asyncio.CancelledError) as error:  # whatever a stranger's code does
         raise PluginError(
             f"The plugin {plugin.name} cannot register what it offers ({reason_of(error)}): correct or uninstall it."
         ) from error
+    if inspect.iscoroutine(made) or inspect.isgenerator(made):
+        made.close()
+        raise PluginError(
+            f"The plugin {plugin.name} registers with a coroutine or generator: make it a plain function."
+        )
 
 
 async def _registered(server: MCPServer) -> set[Offer]:

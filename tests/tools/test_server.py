@@ -6,7 +6,7 @@ import asyncio
 import importlib.metadata
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -90,6 +90,17 @@ def leave(_: MCPServer) -> None:
     raise SystemExit("no licence")
 
 
+def give_up(_: MCPServer) -> None:
+    raise asyncio.CancelledError
+
+
+async def wait(_: MCPServer) -> None: ...
+
+
+def come_and_go(_: MCPServer) -> Iterator[None]:
+    yield
+
+
 def spoil(server: MCPServer) -> None:
     del server._lowlevel_server
 
@@ -107,6 +118,21 @@ class TestFailure:
                 plugin("bad", leave),
                 "The plugin bad cannot register what it offers (SystemExit: no licence): correct or uninstall it.",
                 id="register exits",
+            ),
+            pytest.param(
+                plugin("bad", give_up),
+                "The plugin bad cannot register what it offers (CancelledError:): correct or uninstall it.",
+                id="register is cancelled",
+            ),
+            pytest.param(
+                Plugin("bad", f"{__name__}:wait", []),
+                "The plugin bad registers with a coroutine or generator: make it a plain function.",
+                id="register is a coroutine",
+            ),
+            pytest.param(
+                Plugin("bad", f"{__name__}:come_and_go", []),
+                "The plugin bad registers with a coroutine or generator: make it a plain function.",
+                id="register is a generator",
             ),
             pytest.param(
                 Plugin("bad", "nowhere_at_all:register", []),

@@ -12,8 +12,8 @@ from gateway.settings import CommandSettings
 from gateway.sources import parse
 from tools.stdio.back_off import MAX_BACK_OFF_SECONDS, PATIENCE_SECONDS
 from tools.stdio.command import INHERITED, MEBIBYTE, Command
-from tools.stdio.process import LINE_OF_LOG
-from tools.stdio.sessions import UNHEARD
+from tools.stdio.process import LINE_OF_LOG, LINES_A_SECOND
+from tools.stdio.sessions import MAX_WANTED, UNHEARD
 
 PAGE = (Path(__file__).parents[2] / "docs" / "stdio.md").read_text("utf-8")
 WORDS = " ".join(PAGE.split())
@@ -36,6 +36,8 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"`max_processes_each` ({settings.max_processes_each})" in WORDS
     assert f"`max_processes` ({settings.max_processes})" in WORDS
     assert f"up to {UNHEARD} messages wait" in WORDS
+    assert f"{MAX_WANTED} may wait for an answer" in WORDS
+    assert f"Of more than {LINES_A_SECOND} such lines" in WORDS
     assert f"over {command.max_message_bytes // MEBIBYTE} MiB" in WORDS
     assert f"up to {PATIENCE_SECONDS:.0f} seconds" in WORDS
     assert f"up to every {MAX_BACK_OFF_SECONDS:.0f} seconds" in WORDS

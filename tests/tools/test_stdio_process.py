@@ -23,6 +23,7 @@ from tools.stdio import CannotStart, Command
 from tools.stdio.back_off import BackOff
 from tools.stdio.connection import Connection
 from tools.stdio.messages import members_of
+from tools.stdio.pool import Pool
 from tools.stdio.process import LINE_OF_LOG, Lines, Process, printable
 
 
@@ -372,7 +373,9 @@ def test_lines_are_the_same_however_they_come(data: bytes, cuts: list[int], limi
         seen: list[tuple[bytes, bool]] = []
         lines = Lines(limit, lambda line, *, whole: seen.append((line, whole)))
         for piece in pieces:
-            lines.feed(piece)
+            left = piece
+            while left := lines.feed(left, 2):
+                assert left.count(b"\n") <= piece.count(b"\n") - 2, "a bit at a time"
         lines.end()
         return seen
 
@@ -446,6 +449,38 @@ async def test_connection_is_closed_only_when_a_process_that_was_starting_has_en
     assert not is_idle, "somebody waits for it to start"
 
 
+async def test_request_that_waits_for_room_until_the_end_leaves_no_process_behind() -> None:
+    owner, before = ("https://issuer.example", "alice", False), children()
+    pool = Pool(parrot(grace_seconds=0.2, max_processes_each=1))
+    first = await pool.open(owner)
+    await first.session.connection.start()
+    waiting = asyncio.ensure_future(pool.open(owner))
+    await asyncio.sleep(0)
+    await pool.close()
+    with pytest.raises(Refusal, match=r"^This server is being stopped: try again later\.$"):
+        await waiting
+    assert children() <= before
+
+
+async def test_process_that_is_only_asked_what_it_speaks_ends_with_the_server() -> None:
+    refuses_once = """
+import json
+asked = json.loads(input())
+if asked["method"] == "server/discover":
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": {"code": -32601, "message": "no"}}), flush=True)
+input()
+"""
+    owner, before = ("https://issuer.example", "alice", False), children()
+    pool = Pool(Command(arguments=(sys.executable, "-c", refuses_once), grace_seconds=0.2))
+    asking = asyncio.ensure_future(pool.stateless(owner))
+    while not (pool._asking and children() - before):  # noqa: ASYNC110 - the system tells nobody
+        await asyncio.sleep(0.01)
+    await pool.close()
+    assert children() <= before
+    with pytest.raises(Refusal):
+        await asking
+
+
 class Heard:
     """A listener that remembers."""
 
@@ -453,8 +488,9 @@ class Heard:
         self.lines: list[bytes] = []
         self.reasons: list[str] = []
 
-    def received(self, line: bytes) -> None:
+    def received(self, line: bytes) -> bool:
         self.lines.append(line)
+        return True
 
     def ended(self, reason: str) -> None:
         self.reasons.append(reason)

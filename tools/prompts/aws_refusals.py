@@ -50,3 +50,11 @@ def of_botocore(exception: str, bucket: str, *, writing: bool = False) -> Unreac
         f"S3 cannot be reached for the bucket {bucket} ({exception}): try later{done}, or have its operator check the "
         "network."
     )
+
+
+def no_s3(bucket: str) -> Unreachable:
+    """The refusal where an answer lacks what S3 always says: a proxy that wants a login, or something else."""
+    return Unreachable(
+        f"What answers for the bucket {bucket} is no S3: its operator must correct BEARERGATE_PROMPTS_ENDPOINT, or the "
+        "proxy in between."
+    )

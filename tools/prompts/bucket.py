@@ -8,18 +8,18 @@ from __future__ import annotations
 import re
 import threading
 from contextlib import closing
-from itertools import islice
 from typing import Any
 
-from tools.prompts.aws_refusals import of_botocore, of_code
+from tools.prompts.aws_refusals import no_s3, of_botocore, of_code
 from tools.prompts.names import SUFFIX, checked
-from tools.prompts.refusals import Conflict, Missing, Refusal
-from tools.prompts.store import MAX_PROMPTS, MAX_VERSIONS, Listing, Saved, Stored, Version
+from tools.prompts.refusals import Conflict, Missing, Refusal, Unreachable
+from tools.prompts.store import MAX_VERSIONS, Listing, Saved, Stored, Version
 from tools.prompts.template import MAX_BYTES
 
 ATTEMPTS = 3  # at one call, the first included; botocore waits up to 1 and 2 seconds in between
 CONNECT_SECONDS = 3
 READ_SECONDS = 10
+MAX_PAGES = 3  # of a listing, each of 1000 objects or folders
 ACTIONS = {  # what IAM calls the permission for each operation
     "list_objects_v2": "s3:ListBucket",
     "list_object_versions": "s3:ListBucketVersions",
@@ -49,13 +49,13 @@ class BucketStore:
         """What there is directly under the prefix."""
         etags: dict[str, str] = {}
         problems: dict[str, str] = {}
-        for entry in islice(self._objects(), 2 * MAX_PROMPTS):
+        for entry in self._objects(problems):
             key = entry["Key"].removeprefix(self.prefix)
             if not key.endswith(SUFFIX):
                 continue
             name = key.removesuffix(SUFFIX)
             try:
-                etags[checked(name)] = _bare(entry["ETag"])
+                etags[checked(name)] = self._etag(entry)
             except Refusal as refusal:
                 problems[name] = str(refusal)
         return Listing(etags, problems)
@@ -77,7 +77,7 @@ class BucketStore:
             ContentType="text/markdown; charset=utf-8",
             **condition,
         )
-        return Saved(_bare(answer["ETag"]), answer.get("VersionId", ""))
+        return Saved(self._etag(answer), answer.get("VersionId", ""))
 
     def remove(self, name: str, expected: str) -> None:
         """Remove the template with that etag; a bucket with versioning keeps it as an old version."""
@@ -128,14 +128,18 @@ class BucketStore:
         except BotoCoreError as error:
             raise of_botocore(type(error).__name__, self.bucket) from None
 
-    def _objects(self) -> Any:
+    def _objects(self, problems: dict[str, str]) -> Any:
         """The entries of the listing, page by page; a folder below the prefix is no business of the library."""
-        answer: Answer = {"NextContinuationToken": None}
-        while "NextContinuationToken" in answer:
-            token = answer["NextContinuationToken"]
-            further = {"ContinuationToken": token} if token else {}
+        further: Answer = {}
+        for _ in range(MAX_PAGES):
             answer = self._call("list_objects_v2", "", Prefix=self.prefix, Delimiter="/", **further)
+            if "Name" not in answer:
+                raise no_s3(self.bucket)
             yield from answer.get("Contents", ())
+            if "NextContinuationToken" not in answer:
+                return
+            further = {"ContinuationToken": answer["NextContinuationToken"]}
+        problems[self.prefix] = "There is more here than is looked through: give the library its own prefix."
 
     def _call(self, operation: str, name: str, **arguments: Any) -> Any:
         """What an operation answers; None where a condition says that nothing is new."""
@@ -148,15 +152,20 @@ class BucketStore:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 304:
                 return None
             action = VERSION_ACTION if "VersionId" in arguments else ACTIONS[operation]
-            raise self._refusal(error.response["Error"].get("Code", "an error"), action, name) from None
+            status = str(error.response["ResponseMetadata"]["HTTPStatusCode"])
+            raise self._refusal(error.response["Error"].get("Code") or status, action, name) from None
         except BotoCoreError as error:
             writing = operation in ("put_object", "delete_object")
             raise of_botocore(type(error).__name__, self.bucket, writing=writing) from None
+        except ValueError:  # of what botocore takes for a date or a number
+            raise no_s3(self.bucket) from None
 
     def _refusal(self, code: str, action: str, name: str) -> Refusal:
-        if code in ("PreconditionFailed", "412", "ConditionalRequestConflict"):
+        if code in ("PreconditionFailed", "412"):
             return Conflict(f"{name} has changed meanwhile.")
-        if code in ("NoSuchKey", "NoSuchVersion", "404"):
+        if code == "ConditionalRequestConflict":
+            return Unreachable(f"Somebody else writes or removes {name} at this moment: look at it, and try again.")
+        if code in ("NoSuchKey", "NoSuchVersion"):
             return Missing(f"The library has no prompt {name}: list the prompts for those it has.")
         if action == VERSION_ACTION and code in ("InvalidArgument", "MethodNotAllowed", "405"):  # no id, or a removal
             return Missing(f"{name} has no such version.")
@@ -172,7 +181,12 @@ class BucketStore:
                     body.read(1)  # at its end botocore sees whether all has come
         except BotoCoreError as error:
             raise of_botocore(type(error).__name__, self.bucket) from None
-        return Stored(content, _bare(answer["ETag"]), answer.get("VersionId", ""))
+        return Stored(content, self._etag(answer), answer.get("VersionId", ""))
+
+    def _etag(self, answer: Answer) -> str:
+        if "ETag" not in answer:
+            raise no_s3(self.bucket)
+        return _bare(answer["ETag"])
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}{name}{SUFFIX}"

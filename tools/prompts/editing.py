@@ -18,6 +18,8 @@ from tools.prompts.refusals import Missing, Refusal, Unusable
 
 TEMPLATE_URI = f"{URI_PREFIX}{{name}}"
 
+MAX_PROBLEMS = 100  # that are told at once
+
 READING = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 WRITING = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 REMOVING = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
@@ -150,6 +152,9 @@ class Tools:
         with refusals_told():
             await self._library.look()
         problems = [Problem(name=name, problem=problem) for name, problem in sorted(self._library.problems.items())]
+        if more := len(problems[MAX_PROBLEMS:]):
+            rest = Problem(name="*", problem=f"There are {more} more files that are no prompts: see to these first.")
+            problems[MAX_PROBLEMS:] = [rest]
         return Report(prompts=[PREFIX + name for name in self._library.templates], problems=problems)
 
     async def create(self, name: Name, template: Text) -> SavedPrompt:

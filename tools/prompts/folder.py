@@ -51,7 +51,7 @@ class FolderStore:
                     with contextlib.suppress(Missing):  # removed this moment
                         etags[checked(name)] = etag_of(_content(here, file))
                 except Refusal as refusal:
-                    problems[name] = str(refusal)
+                    problems[os.fsencode(name).decode(errors="backslashreplace")] = str(refusal)
         return Listing(etags, problems)
 
     def read(self, name: str, known: str = "") -> Stored | None:
@@ -68,8 +68,7 @@ class FolderStore:
         with self._writing() as here:
             if expected is not None:
                 _check_etag(here, name, expected)
-                _keep(here, name, moving=False)
-            _put(here, name + SUFFIX, content, new=expected is None)
+            _put(here, name, content, new=expected is None)
             return Saved(etag_of(content), str(_next_number(here, name)))
 
     def remove(self, name: str, expected: str) -> None:
@@ -85,8 +84,9 @@ class FolderStore:
             with contextlib.suppress(Missing):
                 found.append(_version(here, name + SUFFIX, _next_number(here, name), latest=True))
             with _history(here, name) as history:
-                numbers = _numbers(history)[::-1] if history is not None else []
-                found += [_version(history or 0, _numbered(number), number) for number in numbers]
+                for number in _numbers(history)[::-1] if history is not None else []:
+                    with contextlib.suppress(Missing):  # dropped this moment
+                        found.append(_version(history or 0, _numbered(number), number))
         if not found:
             raise Missing(f"The library has never had a prompt {name}.")
         return found[:MAX_VERSIONS]
@@ -179,6 +179,11 @@ def _lock(here: int, seconds: float) -> None:
 
 def _content(folder: int, file: str) -> bytes:
     """The content of an ordinary file, up to one byte more than a template may have."""
+    return _read(folder, file)[0]
+
+
+def _read(folder: int, file: str) -> tuple[bytes, float]:
+    """The content of an ordinary file likewise, and when it was written."""
     try:
         opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     except FileNotFoundError:
@@ -188,10 +193,11 @@ def _content(folder: int, file: str) -> bytes:
     except OSError:  # a link, a socket, or no permission
         raise Unusable("It cannot be opened as an ordinary file of its own: put one in its place.") from None
     try:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode):
             raise Unusable("It is no ordinary file: put one in its place.")
         with os.fdopen(opened, "rb", closefd=False) as reader:
-            return reader.read(MAX_BYTES + 1)
+            return reader.read(MAX_BYTES + 1), found.st_mtime
     finally:
         os.close(opened)
 
@@ -201,8 +207,9 @@ def _check_etag(here: int, name: str, expected: str) -> None:
         raise Conflict(f"{name} has changed meanwhile.")
 
 
-def _put(here: int, file: str, content: bytes, *, new: bool) -> None:
-    """Write a file, which others see whole or not at all."""
+def _put(here: int, name: str, content: bytes, *, new: bool) -> None:
+    """Write a file, which others see whole or not at all; the one it replaces is kept."""
+    file = name + SUFFIX
     draft = f".{file}.{secrets.token_hex(8)}"
     opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644, dir_fd=here)
     try:
@@ -213,10 +220,11 @@ def _put(here: int, file: str, content: bytes, *, new: bool) -> None:
         if new:  # a link is not made where there is anything, even if it came this moment
             os.link(draft, file, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
         else:
+            _keep(here, name, moving=False)
             os.replace(draft, file, src_dir_fd=here, dst_dir_fd=here)
         os.fsync(here)
     except FileExistsError:
-        raise Conflict(f"{file.removesuffix(SUFFIX)} is there already.") from None
+        raise Conflict(f"{name} is there already.") from None
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(draft, dir_fd=here)
@@ -276,6 +284,5 @@ def _numbered(number: int) -> str:
 
 
 def _version(folder: int, file: str, number: int, *, latest: bool = False) -> Version:
-    content = _content(folder, file)
-    written = datetime.fromtimestamp(os.stat(file, dir_fd=folder, follow_symlinks=False).st_mtime, UTC)
-    return Version(str(number), etag_of(content), written, len(content), latest)
+    content, written = _read(folder, file)
+    return Version(str(number), etag_of(content), datetime.fromtimestamp(written, UTC), len(content), latest)

@@ -92,6 +92,8 @@ def _loaded(text: str) -> object:
         raise Unusable(f"The front matter is no YAML that is read here: line {line} {error.problem}.") from None
     except yaml.YAMLError as error:
         raise Unusable(f"The front matter is no YAML: {str(error).splitlines()[0]}.") from None
+    except (ValueError, OverflowError):  # of int() and chr(), which the parser asks without looking
+        raise Unusable("The front matter has an escape or a directive whose number is too large: correct it.") from None
 
 
 def _told(error: msgspec.ValidationError) -> str:

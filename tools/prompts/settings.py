@@ -6,7 +6,6 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tools.prompts.bucket import BucketStore
 from tools.prompts.folder import FolderStore
@@ -23,6 +22,8 @@ DEFAULT_KEYS = "prompts/"  # that objects begin with
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEYS = re.compile(r"(?:[A-Za-z0-9!_.*'()=-]+/){1,20}")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"  # of a host, as boto3 wants it
+_ENDPOINT = re.compile(rf"https?://{_LABEL}(?:\.{_LABEL})*\.?(?::[0-9]{{1,5}})?(?:/[^?#\s]*)?")
 _REGION = re.compile(r"[a-z]{2,}(?:-[a-z0-9]+)+")
 
 
@@ -45,9 +46,11 @@ def store_of(environment: Mapping[str, str]) -> Store:
     for name in (KEYS, REGION, ENDPOINT):
         if name in set_:
             raise SettingsError(f"{name}: only with {BUCKET}; set that too, or remove it")
-    if FOLDER in set_:
-        return FolderStore(Path(set_[FOLDER]).absolute())
-    return FolderStore(default_folder(environment))
+    try:
+        folder = Path(set_[FOLDER]).expanduser() if FOLDER in set_ else default_folder(environment)
+    except RuntimeError:
+        raise SettingsError(f"{FOLDER}: must be a whole path here, where no home folder is to be found") from None
+    return FolderStore(folder.absolute())
 
 
 def default_folder(environment: Mapping[str, str]) -> Path:
@@ -70,7 +73,7 @@ def _bucket(set_: Mapping[str, str]) -> BucketStore:
     if region and not _REGION.fullmatch(region):
         raise SettingsError(f"{REGION}: must be a region, such as us-east-1")
     endpoint = set_.get(ENDPOINT, "")
-    if endpoint and (urlsplit(endpoint).scheme not in ("http", "https") or not urlsplit(endpoint).hostname):
+    if endpoint and not _ENDPOINT.fullmatch(endpoint):
         raise SettingsError(f"{ENDPOINT}: must be a URL, such as http://127.0.0.1:9000")
     if importlib.util.find_spec("boto3") is None:
         raise SettingsError(f"{BUCKET}: needs boto3; pip install 'bearergate[aws]', or use a folder")

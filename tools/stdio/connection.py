@@ -31,7 +31,7 @@ from tools.stdio.messages import (
     read_all,
     write,
 )
-from tools.stdio.process import Process, printable
+from tools.stdio.process import Process
 from tools.stdio.stream import Exchange, Stream
 
 log = logging.getLogger("bearergate.stdio")
@@ -92,6 +92,9 @@ class Connection:
     async def tell(self, message: Members) -> None:
         """Send a notification or a response; where no process runs, nobody is there to be told."""
         self.touch()
+        await self._write(message)
+
+    async def _write(self, message: Members) -> None:
         if self._process is not None:
             await self._process.write(write(message))
 
@@ -100,8 +103,12 @@ class Connection:
         self.used = time.monotonic()
 
     def reply(self, message: Members) -> None:
-        """Send a response of our own, behind what is going on."""
-        self._later(self.tell(message))
+        """Send a response of our own, behind what is going on; one that reads none of them gets no more.
+
+        A command that asks is idle all the same, where nobody asks anything of it.
+        """
+        if len(self._under_way) < self._command.max_requests:
+            self._later(self._write(message))
 
     def _later(self, doing: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(doing)
@@ -190,15 +197,15 @@ class Connection:
             message = changed(message, PROGRESS_TOKEN, raw(exchange.number))
         await process.write(write(message))
 
-    def received(self, line: bytes) -> None:
-        """Send a message of the process on to whom it is for."""
+    def received(self, line: bytes) -> bool:
+        """Send a message of the process on to whom it is for; False where it is none."""
         try:
             messages = read_all(line)
         except NotAMessage:
-            log.info("%s says on its output, which is for messages: %s", self._command.name, printable(line))
-            return
+            return False
         for message in messages:
             self._sort(message)
+        return True
 
     def _sort(self, message: Members) -> None:
         method = method_of(message)

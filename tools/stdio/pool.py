@@ -45,6 +45,8 @@ class Pool:
         self._back_offs: LRUCache[Owner | None, BackOff] = LRUCache(MAX_OWNERS)
         self._unspoken: list[str] = []  # revisions of a command that turned out not to speak 2026-07-28
         self._closing: dict[Line, asyncio.Task[None]] = {}  # whose processes may still run
+        self._asking: set[Connection] = set()  # that only find out what a command speaks
+        self._closed = False
 
     def session(self, session_id: bytes, owner: Owner) -> Session:
         """The session of this id, if it is the owner's.
@@ -66,7 +68,7 @@ class Pool:
         while self._is_full(owner):
             await self._make_room(owner)
         alone = Alone(owner, self.command, self._back_off(owner))
-        self._lines.append(Line(owner, alone.session.connection, alone))
+        self._add(Line(owner, alone.session.connection, alone))
         return alone
 
     def keep(self, session: Session) -> None:
@@ -91,7 +93,7 @@ class Pool:
             if isinstance(line.client, Together):
                 return line.client
         together = Together(self.command, self._back_off(None), lambda: list(self._sessions.values()))
-        self._lines.append(Line(None, together.connection, together))
+        self._add(Line(None, together.connection, together))
         return together
 
     async def stateless(self, owner: Owner) -> tuple[Connection, Stateless]:
@@ -117,6 +119,12 @@ class Pool:
                 continue  # it was closed while this waited for it
             return connection, client
 
+    def _add(self, line: Line) -> None:
+        """Keep a line; a request that has waited until after the end must not leave a process behind."""
+        if self._closed:
+            raise Refusal(503, "This server is being stopped: try again later.")
+        self._lines.append(line)
+
     def _standing(self, whose: Owner | None) -> tuple[Connection, Stateless] | None:
         for line in self._lines:
             if isinstance(line.client, Stateless) and line.owner == whose:
@@ -126,17 +134,19 @@ class Pool:
     def _stand(self, whose: Owner | None) -> tuple[Connection, Stateless]:
         client = Stateless(self.command)
         connection = Connection(self.command, client, self._back_off(whose), discovery())
-        self._lines.append(Line(whose, connection, client))
+        self._add(Line(whose, connection, client))
         return connection, client
 
     async def _find_spoken(self, connection: Connection, told: list[str]) -> list[str]:
         """What a command speaks instead of 2026-07-28: what it has told, or else what `initialize` finds out."""
         if not told:
             asked = Together(self.command, BackOff(), tuple)
+            self._asking.add(asked.connection)
             try:
                 await asked.connection.start()
             finally:
                 await asked.connection.close()
+                self._asking.discard(asked.connection)
             told = [asked.revision]
         self._unspoken = told
         self._end([line for line in self._lines if line.connection is connection])
@@ -205,10 +215,11 @@ class Pool:
                     self.end(session)
 
     async def close(self) -> None:
-        """Stop everything."""
+        """Stop everything, for good."""
+        self._closed = True
         for session in list(self._sessions.values()):
             session.end()
         self._sessions.clear()
         self._end(list(self._lines))
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.gather(*self._closing.values())
+            await asyncio.gather(*self._closing.values(), *(connection.close() for connection in self._asking))

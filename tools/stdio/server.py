@@ -133,9 +133,12 @@ class StdioServer:
         try:
             exchange = Exchange(message, alone.session)
             await alone.session.ask(exchange)
-            while (line := await exchange.next(self._command.start_seconds)) is not None:
-                said.put(line)
-                opened = alone.opened(message, read_message(line))
+            async with asyncio.timeout(self._command.start_seconds):  # however much it says before it answers
+                while (line := await exchange.next()) is not None:
+                    spoken = read_message(line)
+                    if method_of(spoken) is None or not said.is_full:
+                        said.put(line)
+                    opened = alone.opened(message, spoken)
             said.close()
         except TimeoutError:
             sentence = f"The command {self._command.name} does not answer."

@@ -36,6 +36,7 @@ HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 METHOD_NOT_FOUND = -32601
 REQUEST_CANCELLED = -32800  # as the SDK answers a request of up to 2025-11-25 that was cancelled
 UNHEARD = 100  # messages kept for a client that has no stream open,
+MAX_WANTED = 100  # requests of a command that its client has not answered
 UNHEARD_BYTES = 1024 * 1024  # and what they may hold
 # What a process that several principals share cannot keep apart.
 NOT_SHARED = ("logging/", "resources/subscribe", "resources/unsubscribe", "tasks/")
@@ -67,6 +68,7 @@ class Session:
         self.used = time.monotonic()
         self._unheard: deque[Members] = deque()
         self._unheard_bytes = 0
+        self._losing = False  # what is lost is logged once
         self._wanted: dict[int, Raw] = {}  # what the command calls its requests, by what the client does
         self._numbers = itertools.count(1)
 
@@ -120,12 +122,15 @@ class Session:
         while self._unheard:
             self.connection.deliver(stream, self._unheard.popleft())
         self._unheard_bytes = 0
+        self._losing = False
 
     def want(self, message: Members) -> None:
         """Pass on a request of the command, under an id that no other process has used before."""
         number = next(self._numbers)
-        self._wanted[number] = message["id"]
-        self.say({**message, "id": raw(number)})
+        if len(self._wanted) < MAX_WANTED and self.say({**message, "id": raw(number)}):
+            self._wanted[number] = message["id"].copy()  # or the whole line is kept with it
+        else:
+            self.connection.reply(error(message["id"], INTERNAL_ERROR, "The client does not answer: ask no more."))
 
     def withdraw(self, message: Members) -> None:
         """Pass on that the command no longer wants what it has asked."""
@@ -139,8 +144,11 @@ class Session:
         """A new process knows nothing of what another one has asked."""
         self._wanted.clear()
 
-    def say(self, message: Members) -> None:
-        """Pass on what no answer is: to the only request under way, or else the open stream, or else the last one."""
+    def say(self, message: Members) -> bool:
+        """Pass on what no answer is: to the only request under way, or else the open stream, or else the last one.
+
+        False where nobody hears it, and too much waits already.
+        """
         waiting = [each for each in self._exchanges() if not each.closed]
         listening = None if self.listening is None or self.listening.closed else self.listening
         if waiting and (len(waiting) == 1 or listening is None):
@@ -151,7 +159,11 @@ class Session:
             self._unheard.append(message)
             self._unheard_bytes += sum(len(bytes(value)) for value in message.values())
         else:
-            log.warning("a client listens to nothing, and a message for it was lost")
+            if not self._losing:
+                log.warning("a client listens to nothing, and messages for it are lost")
+            self._losing = True
+            return False
+        return True
 
     def end(self) -> None:
         """What the client waits for ends."""

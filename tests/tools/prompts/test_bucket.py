@@ -15,9 +15,8 @@ import pytest
 from tests.tools.prompts.conftest import REGION, template
 from tests.tools.prompts.faulty import Faulty, faulty
 from tools.prompts import settings
-from tools.prompts.bucket import ACTIONS, ATTEMPTS, BucketStore
-from tools.prompts.refusals import Conflict, Denied, Missing, Refusal, Unreachable
-from tools.prompts.store import MAX_PROMPTS
+from tools.prompts.bucket import ACTIONS, ATTEMPTS, MAX_PAGES, BucketStore
+from tools.prompts.refusals import Denied, Missing, Refusal, Unreachable
 
 POLICY = Path(settings.__file__).parent / "iam-policy.json"
 CALLS: dict[str, Callable[[BucketStore], object]] = {
@@ -113,6 +112,30 @@ class TestRefusals:
         with pytest.raises(Unreachable, match="cannot be reached"):
             store_at(failing.endpoint).read("one")
 
+    @pytest.mark.parametrize(
+        "body",
+        [
+            pytest.param("", id="nothing"),
+            pytest.param("<html><p>Log in</p></html>", id="the page of a proxy"),
+            pytest.param(
+                "<ListBucketResult><Name>a-bucket</Name><Contents><LastModified>never</LastModified></Contents>"
+                "</ListBucketResult>",
+                id="a date that is none",
+            ),
+        ],
+    )
+    def test_answer_that_is_not_of_s3_is_no_empty_library(self, failing: Faulty, body: str) -> None:
+        failing.body = body
+        for action in ("s3:ListBucket", "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject"):
+            with pytest.raises(Unreachable, match="What answers for the bucket a-bucket is no S3: its operator must"):
+                CALLS[action](store_at(failing.endpoint))
+
+    @pytest.mark.parametrize("action", CALLS)
+    def test_page_that_is_not_there_is_said_with_its_status(self, failing: Faulty, action: str) -> None:
+        failing.status, failing.body = 404, "<html>Not found</html>"
+        with pytest.raises(Unreachable, match=f"S3 refuses {action} on the bucket a-bucket with the code 404"):
+            CALLS[action](store_at(failing.endpoint))
+
     def test_machine_without_credentials(self, moto: str, credentials: None, monkeypatch: pytest.MonkeyPatch) -> None:
         del credentials
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -167,13 +190,13 @@ class TestObjects:
         assert list(bucket.scan().etags) == ["p0", "p1", "p2", "p3", "p4"]
         assert len(asked) == 3
 
-    def test_listing_is_bounded(self, failing: Faulty) -> None:
-        entries = "".join(f"<Contents><Key>prompts/p{n}.md</Key><ETag>e</ETag></Contents>" for n in range(400))
-        failing.body = (
-            f"<ListBucketResult><NextContinuationToken>more</NextContinuationToken>{entries}</ListBucketResult>"
-        )
-        store_at(failing.endpoint).scan()
-        assert len(failing.asked) == 3, f"as many as give {2 * MAX_PROMPTS}"
+    def test_listing_is_bounded_and_what_it_leaves_out_is_said(self, failing: Faulty) -> None:
+        """A page may hold nothing but folders, and nothing at all where what speaks S3 goes round in circles."""
+        head = "<Name>a-bucket</Name><NextContinuationToken>more</NextContinuationToken>"
+        failing.body = f"<ListBucketResult>{head}</ListBucketResult>"
+        problems = store_at(failing.endpoint).scan().problems
+        assert len(failing.asked) == MAX_PAGES
+        assert problems == {"prompts/": "There is more here than is looked through: give the library its own prefix."}
 
     def test_huge_object_is_not_read_whole(self, bucket: BucketStore, s3: Any) -> None:
         s3.put_object(Bucket=bucket.bucket, Key="prompts/huge.md", Body=b"x" * 1_000_000)
@@ -211,9 +234,9 @@ class TestObjects:
         head = s3.head_object(Bucket=bucket.bucket, Key="prompts/one.md")
         assert head["ContentType"] == "text/markdown; charset=utf-8"
 
-    def test_two_writes_at_once_that_s3_refuses_to_order_are_a_conflict(self, failing: Faulty) -> None:
+    def test_two_writes_at_once_that_s3_refuses_to_order_are_to_be_done_again(self, failing: Faulty) -> None:
         failing.refuse(409, "ConditionalRequestConflict")
-        with pytest.raises(Conflict):
+        with pytest.raises(Unreachable, match=r"at this moment: look at it, and try again\.$"):
             store_at(failing.endpoint).write("one", template(), "abc")
 
 

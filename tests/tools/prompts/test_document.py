@@ -9,7 +9,7 @@ import pytest
 
 from tests.tools.prompts.conftest import template as good
 from tools.prompts import arguments, bucket, front_matter, library, listeners, plugin, settings, store, template
-from tools.prompts.aws_refusals import of_botocore, of_code
+from tools.prompts.aws_refusals import no_s3, of_botocore, of_code
 from tools.prompts.folder import SAMPLES, FolderStore
 from tools.prompts.names import PREFIX
 from tools.prompts.refusals import Refusal
@@ -52,6 +52,7 @@ def test_tools_and_scopes_are_those_of_the_plugin() -> None:
         f"every {listeners.SECONDS:.0f} seconds",
         f"tried {bucket.ATTEMPTS} times in all, with {bucket.CONNECT_SECONDS} seconds to\nconnect",
         f"and {bucket.READ_SECONDS} to answer",
+        f"and {bucket.MAX_PAGES} at most",
         f"a list of prompts waits {library.PATIENCE:.0f} seconds",
         f"`{settings.DEFAULT_KEYS}` when absent",
         *(f"`{PREFIX}{sample.stem}`" for sample in SAMPLES.iterdir()),
@@ -70,7 +71,7 @@ async def test_sentences_it_explains_are_those_that_are_said(folder: FolderStore
     said = [
         str(of_code(code, "s3:PutObject", "b")) for code in ("AccessDenied", "NoSuchBucket", "ExpiredToken", "SlowDown")
     ]
-    said.append(str(of_botocore("EndpointConnectionError", "b")))
+    said += [str(of_botocore("EndpointConnectionError", "b")), str(no_s3("b"))]
     for call in (mine.remove("one", seen.etag), mine.source("../one"), mine.create("two", good("{{nme}}").decode())):
         with pytest.raises(Refusal) as refused:
             await call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import socket
 import stat
 import subprocess
@@ -185,6 +186,35 @@ def test_writing_leaves_no_draft_behind_even_where_it_fails(folder: FolderStore)
     with pytest.raises(Conflict):
         folder.write("one", template(), None)
     assert sorted(path.name for path in folder.folder.iterdir()) == [".versions", "one.md"]
+
+
+def test_versions_are_told_while_another_process_drops_the_oldest(folder: FolderStore) -> None:
+    etag = folder.write("one", template(), None).etag
+    for number in range(MAX_VERSIONS):
+        etag = folder.write("one", template(f"{{{{name}}}} {number}"), etag).etag
+    writes = (
+        "import sys; from pathlib import Path; from tools.prompts.folder import FolderStore\n"
+        "store = FolderStore(Path(sys.argv[1]), lock_seconds=30)\n"
+        "for number in range(80):\n"
+        "    seen = store.read('one'); store.write('one', seen.content + b'.', seen.etag)"
+    )
+    with subprocess.Popen([sys.executable, "-c", writes, folder.folder], cwd=ROOT) as other:
+        while other.poll() is None:
+            assert len(folder.versions("one")) > MAX_VERSIONS // 2
+    assert other.returncode == 0
+
+
+def test_write_that_does_not_fit_leaves_no_version_behind(folder: FolderStore) -> None:
+    saved = folder.write("one", template(), None)
+    before = folder.versions("one")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(Unreachable, match=r"cannot be used \(File too large\)"):
+            folder.write("one", template("{{name}}"), saved.etag)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert folder.versions("one") == before
 
 
 def test_file_that_comes_while_another_is_written_is_not_overwritten(folder: FolderStore) -> None:

@@ -76,6 +76,11 @@ def test_values_are_the_words_that_stand_there() -> None:
             id="a choice of two lines",
         ),
         pytest.param(FINE + '"\\e[2J\\n": a', r"unknown field `\\x1b\[2J\\n`", id="a field that would clear a screen"),
+        pytest.param(
+            'title: "\\U00110000"', "an escape or a directive whose number is too", id="a character beyond all"
+        ),
+        pytest.param('title: "\\UFFFFFFFF"', "an escape or a directive whose number", id="a character beyond C"),
+        pytest.param(f"%YAML 1.{'9' * 5000}\n---\n{FINE}", "a directive whose number", id="a version without an end"),
         pytest.param("title: \x80", "The front matter is no YAML: ", id="a character YAML does not have"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,6 +33,7 @@ from tests.tools.prompts.faulty import faulty
 from tools.greetings import plugin as greetings
 from tools.prompts import plugin
 from tools.prompts.bucket import BucketStore
+from tools.prompts.editing import MAX_PROBLEMS
 from tools.prompts.folder import FolderStore
 from tools.prompts.library import Library
 from tools.prompts.server import MAX_COMPLETIONS, put
@@ -244,15 +246,25 @@ async def test_what_is_refused_is_an_error_of_the_tool_and_changes_nothing(
 async def test_report_tells_what_is_listed_and_what_is_wrong(folder: FolderStore, mode: str) -> None:
     folder.write("weekly", WEEKLY.encode(), None)
     folder.write("bad", b"Hello", None)
+    (folder.folder / os.fsdecode(b"\xff.md")).write_text("Hello")
     async with serving(folder) as http, connected(http, mode) as client:
         report = structured(await client.call_tool("check_prompt_library"))
         assert await names(client) == ["greeting-template", "library.weekly"]
         with pytest.raises(MCPError, match="bad cannot be used until its template is corrected"):
             await client.get_prompt("library.bad")
     assert report["prompts"] == ["library.weekly"]
-    (problem,) = report["problems"]
-    assert problem["name"] == "bad"
+    strange, problem = report["problems"]
+    assert (strange["name"], problem["name"]) == (r"\xff", "bad")
     assert "must begin with front matter" in problem["problem"]
+
+
+async def test_report_on_a_folder_of_other_things_is_no_longer_than_anybody_reads(folder: FolderStore) -> None:
+    for number in range(MAX_PROBLEMS + 3):
+        (folder.folder / f"NOTE {number:04}.md").write_text("Hello")
+    async with serving(folder) as http, connected(http, "legacy") as client:
+        *told, rest = structured(await client.call_tool("check_prompt_library"))["problems"]
+    assert [one["name"] for one in told] == [f"NOTE {number:04}" for number in range(MAX_PROBLEMS)]
+    assert rest == {"name": "*", "problem": "There are 3 more files that are no prompts: see to these first."}
 
 
 @WIRES

@@ -26,6 +26,11 @@ def test_folder_is_the_one_that_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert folder_of({f"{P}FOLDER": "prompts"}) == tmp_path / "prompts"
 
 
+def test_folder_may_be_named_from_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder_of({f"{P}FOLDER": "~/prompts"}) == tmp_path / "prompts"
+
+
 def test_folder_is_that_of_whoever_runs_the_server_where_none_is_named() -> None:
     assert folder_of({"XDG_DATA_HOME": "/data"}) == Path("/data/bearergate/prompts")
     ours = Path.home() / ".local/share/bearergate/prompts"
@@ -55,6 +60,7 @@ def test_bucket_without_boto3_is_refused_at_the_start(monkeypatch: pytest.Monkey
         pytest.param({"PREFIX": "a/"}, "PREFIX: only with BEARERGATE_PROMPTS_BUCKET", id="a prefix alone"),
         pytest.param({"REGION": "us-east-1"}, "REGION: only with", id="a region alone"),
         pytest.param({"ENDPOINT": "http://a", "FOLDER": "/a"}, "ENDPOINT: only with", id="an endpoint with a folder"),
+        pytest.param({"FOLDER": "~nobody-there/prompts"}, "FOLDER: must be a whole path here", id="no home"),
         pytest.param({"BUCKETS": "a-bucket"}, "BUCKETS: not a setting of the prompts", id="a misspelt name"),
         pytest.param({"BUCKET": "s3://a-bucket"}, "BUCKET: must be the name of a bucket", id="an address"),
         pytest.param({"BUCKET": "a-bucket/prompts"}, "BUCKET: must be the name of a bucket", id="a path"),
@@ -65,6 +71,12 @@ def test_bucket_without_boto3_is_refused_at_the_start(monkeypatch: pytest.Monkey
         pytest.param({"BUCKET": "a-bucket", "REGION": "Frankfurt"}, "REGION: must be a region", id="no region"),
         pytest.param({"BUCKET": "a-bucket", "ENDPOINT": "localhost:9000"}, "ENDPOINT: must be a URL", id="no URL"),
         pytest.param({"BUCKET": "a-bucket", "ENDPOINT": "http://"}, "ENDPOINT: must be a URL", id="no host"),
+        pytest.param({"BUCKET": "a-bucket", "ENDPOINT": "http://["}, "ENDPOINT: must be a URL", id="half an address"),
+        pytest.param(
+            {"BUCKET": "a-bucket", "ENDPOINT": "http://a_b"}, "ENDPOINT: must be a URL", id="no host of boto3"
+        ),
+        pytest.param({"BUCKET": "a-bucket", "ENDPOINT": "http://a:b@c"}, "ENDPOINT: must be a URL", id="a password"),
+        pytest.param({"BUCKET": "a-bucket", "ENDPOINT": f"http://{'a' * 99}!"}, "ENDPOINT: must", id="a long one"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_the_variable(environment: dict[str, str], said: str) -> None:
