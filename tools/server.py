@@ -114,15 +114,14 @@ def load(plugins: tuple[Plugin, ...], name: str) -> MCPServer:
         PluginError: the first thing that is wrong with one of them.
     """
     try:
-        from mcp.server.mcpserver import MCPServer  # noqa: PLC0415 - half a second that only serving needs
-
-        from tools.asked_prompts import AskedPrompts  # noqa: PLC0415 - the same
+        from tools.asked_prompts import AskedPrompts  # noqa: PLC0415 - half a second that only serving needs
+        from tools.asked_tools import PlainServer  # noqa: PLC0415 - the same
         from tools.stated import Stated  # noqa: PLC0415 - the same
     except ImportError as error:
         raise PluginError("The MCP SDK cannot be imported: pip install 'bearergate[tools]'") from error
 
     # Where nobody has set up logging, the SDK does, for the whole process; so not with every request at INFO.
-    server = MCPServer(name, version=importlib.metadata.version("bearergate"), log_level="WARNING")
+    server = PlainServer(name, version=importlib.metadata.version("bearergate"), log_level="WARNING")
     offers: dict[str, set[Offer]] = {}
     for plugin in plugins:
         before = asyncio.run(_registered(server))
