@@ -254,7 +254,7 @@ NEAR_AUDIENCES: dict[str, Made] = {
     "on a longer host": _audience(
         lambda url: url.replace(urlsplit(url).netloc, f"{urlsplit(url).netloc}.evil.test", 1)
     ),
-    "cut": _audience(lambda url: url[:-1]),
+    "cut": _audience(lambda url: url.rstrip("/")[:-1]),
     "beside another word": _audience(lambda url: f"{url} other"),
     "with a deeper path": _audience(lambda url: f"{url}/admin"),
     "in brackets": _audience(lambda url: f"[{url}]"),

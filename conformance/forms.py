@@ -13,6 +13,8 @@ from .wire import Answer, Header, Wire
 
 MAX_HOPS = 20  # pages and redirects of one authorization
 MAX_PASSWORDS = 1  # times the password is given; asked for once more, it was wrong
+TYPED = ("text", "email", "tel")
+UNTICKED = "unchecked checkbox"
 _NAME = re.compile(r"user|e-?mail|login|account|identifier|^name$", re.IGNORECASE)
 _YES = re.compile(r"allow|approve|accept|authori[sz]e|\byes\b|continue|confirm|consent|grant|agree", re.IGNORECASE)
 _NO = re.compile(r"deny|cancel|reject|\bno\b|decline|refuse|\bback\b|disallow|log ?out|sign ?out", re.IGNORECASE)
@@ -77,9 +79,9 @@ class _Forms(HTMLParser):
 
 def _input(has: dict[str, str]) -> Control:
     kind = has.get("type", "text").lower()
-    if kind in ("checkbox", "radio") and "checked" not in has:
-        kind = "unchecked"
-    return Control(has.get("name", ""), kind, has.get("value", "on" if kind == "checkbox" else ""))
+    value = has.get("value", "on" if kind == "checkbox" else "")
+    unchecked = kind in ("checkbox", "radio") and "checked" not in has
+    return Control(has.get("name", ""), f"unchecked {kind}" if unchecked else kind, value)
 
 
 def forms(page: str) -> list[Form]:
@@ -208,8 +210,7 @@ def _asks_password(page: Answer) -> bool:
 
 def _filled(page: Answer, person: Person) -> tuple[str, str, bytes] | None:
     """What a person would send: the login form filled in, or the button that approves."""
-    found = forms(page.text)
-    ordered = sorted(found, key=lambda form: not form.of_kind("password"))
+    ordered = sorted(forms(page.text), key=lambda form: (not form.of_kind("password"), _who(form) is None))
     for form in ordered:
         sent = _values(form, person)
         if sent is not None:
@@ -221,15 +222,23 @@ def _filled(page: Answer, person: Person) -> tuple[str, str, bytes] | None:
     return None
 
 
+def _who(form: Form) -> Control | None:
+    """Where a person's name goes: by its name, else before the password."""
+    typed = form.of_kind(*TYPED)
+    named = [each for each in typed if _NAME.search(each.name)]
+    if named or not (passwords := form.of_kind("password")):
+        return next(iter(named), None)
+    before = form.controls[: form.controls.index(passwords[0])]
+    return next((each for each in reversed(before) if each.kind in TYPED), None)
+
+
 def _values(form: Form, person: Person) -> list[tuple[str, str]] | None:
+    who = _who(form)
+    login = who is not None or bool(form.of_kind("password"))
     sent = []
-    login = bool(form.of_kind("password"))
-    for control in form.of_kind("hidden", "text", "email", "password", "checkbox", "radio", "tel"):
-        value = control.value
-        if control.kind == "password":
-            value = person.password
-        elif control.kind in ("text", "email") and _NAME.search(control.name):
-            value, login = person.name, True
+    # Who approves ticks what is asked for; who logs in leaves out what nobody has to tick.
+    for control in form.of_kind("hidden", *TYPED, "password", "checkbox", "radio", *([] if login else [UNTICKED])):
+        value = person.password if control.kind == "password" else person.name if control is who else control.value
         if control.name:
             sent.append((control.name, value))
     buttons = form.of_kind("submit", "image")

@@ -27,6 +27,7 @@ from .upstream import Upstream
 from .wire import TargetGone, Wire
 
 HERE = Path(__file__).parent
+KEYS_SECONDS = 35.0  # until a target has the keys of an issuer that was not there when it started
 # Third-party plugins of whoever runs this have no say in a judgement, and nothing is written beside the tests.
 ENGINE = (
     "-p",
@@ -63,11 +64,14 @@ def judge(options: Options) -> Report:
         target = Target(options, wire, secrets)
         try:
             _prepare(target, stack)
+        except CannotJudge as why:
+            raise CannotJudge(secrets.text(str(why))) from None
         except (TargetGone, pytest.skip.Exception) as why:
-            raise CannotJudge(f"{options.url} cannot be judged: {why}") from None
+            raise CannotJudge(secrets.text(f"{options.url} cannot be judged: {why}")) from None
         report.revisions, report.stopped = target.spoken, target.no_token
         report.given, report.missing = _inventory(target)
         _run(Plugin(target, report))
+        target.end_sessions()
     report.seconds = time.monotonic() - started
     return report
 
@@ -97,16 +101,22 @@ def _prepare(target: Target, stack: contextlib.ExitStack) -> None:
 
 def _mint(target: Target, control: Control) -> None:
     """Tokens of every kind, by the issuer under control."""
-    options, metadata = target.options, target.found.metadata()
-    named = target.found.challenge.scopes if target.found.challenge else []
-    listed = metadata.get("scopes_supported")
-    control.scopes = (
-        options.scopes if options.scopes is not None else tuple(named or (listed if isinstance(listed, list) else []))
-    )
-    control.audience = options.audience or _accepted_audience(target, control, metadata.get("resource"))
+    options = target.options
+    control.scopes = options.scopes if options.scopes is not None else tuple(target.scopes())
+    published = target.found.metadata().get("resource")
+    control.audience = options.audience or str(published or target.url)
+    _wait_for_keys(target, control)
+    control.audience = options.audience or _accepted_audience(target, control, published)
     target.token = target.token or control.token(FIRST)
     target.second_token = target.second_token or control.token(SECOND)
     target.low_token = target.low_token or control.token(FIRST, scopes=options.low_scopes or ())
+
+
+def _wait_for_keys(target: Target, control: Control) -> None:
+    """Who looked for the issuer's keys before it was there may take half a minute until the next look."""
+    ends = time.monotonic() + KEYS_SECONDS
+    while target.caller(target.usual, control.token()).start().status == 503 and time.monotonic() < ends:
+        time.sleep(0.5)
 
 
 def _accepted_audience(target: Target, control: Control, published: object) -> str:
@@ -126,8 +136,11 @@ def _find_authorization_server(target: Target) -> None:
         target.no_journey = "The resource metadata name no authorization server."
         return
     for url in discovery_urls(issuer):
-        if may_fetch(url, target.near) and isinstance(found := (answer := target.get(url)).json(), dict) and answer.ok:
-            target.server_metadata, target.server_answer = found, answer
+        if not may_fetch(url, target.near):
+            continue
+        target.server_answer = target.get(url)
+        if isinstance(found := target.server_answer.json(), dict) and target.server_answer.ok:
+            target.server_metadata = found
             break
     if target.control is not None and issuer.rstrip("/") == target.control.issuer.url:
         target.no_journey = "The authorization server is the suite's own, so there is nothing of the target to judge."
@@ -201,6 +214,8 @@ def _run(plugin: Plugin) -> None:
         os.environ.update(theirs)
     if code in (pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
         plugin.report.stopped = f"The suite itself failed: {said.getvalue().strip()[-600:]}"
+    elif code == pytest.ExitCode.INTERRUPTED and not plugin.report.stopped:
+        plugin.report.stopped = "The run was interrupted."
 
 
 def _order(file: Path) -> tuple[bool, str]:

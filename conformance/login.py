@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from .addresses import may_fetch, split
 from .forms import Arrival, Browser, Person
 from .options import Login
-from .wire import Answer
+from .wire import Answer, strings
 
 if TYPE_CHECKING:
     from .target import Target
@@ -76,7 +76,8 @@ class Journey:
         self.metadata = metadata
         self.login = login
         self.headless = not login.browser
-        self.resource = str(target.found.metadata().get("resource") or target.url)
+        said = target.found.metadata().get("resource")
+        self.resource = said if isinstance(said, str) and said.isascii() else target.url
         self._client: Client | None = None
 
     @property
@@ -91,12 +92,9 @@ class Journey:
 
     @property
     def scopes(self) -> str:
-        """What is asked for: the challenge's scopes, else those of the metadata."""
-        found = self.target.found.challenge.scopes if self.target.found.challenge else []
-        listed = self.target.found.metadata().get("scopes_supported")
-        wanted = list(found or (listed if isinstance(listed, list) else []))
-        offered = self.metadata.get("scopes_supported")
-        if isinstance(offered, list) and "offline_access" in offered and wanted:
+        """What is asked for."""
+        wanted = self.target.scopes()
+        if wanted and "offline_access" in strings(self.metadata.get("scopes_supported")):
             wanted.append("offline_access")  # some give refresh tokens only to who asks
         return " ".join(wanted)
 
@@ -132,7 +130,7 @@ class Journey:
         wanted = {**NATIVE, "redirect_uris": [redirect_uri], **changes}
         fields = [("Content-Type", "application/json"), ("Accept", "application/json")]
         body = json.dumps({name: value for name, value in wanted.items() if value is not None}).encode()
-        return self.target.wire.send("POST", self.endpoint("registration"), fields, body)
+        return _judgeable(self.target.wire.send("POST", self.endpoint("registration"), fields, body))
 
     def authorize(
         self,
@@ -155,7 +153,7 @@ class Journey:
             "resource": self.resource,
             **changes,
         }
-        query = urlencode({name: value for name, value in wanted.items() if value is not None})
+        query = urlencode({name: value for name, value in wanted.items() if value is not None}, errors="replace")
         endpoint = self.endpoint("authorization")
         url = f"{endpoint}{'&' if '?' in endpoint else '?'}{query}"
         if not self.headless and person is None:
@@ -164,6 +162,7 @@ class Journey:
         landings = (str(wanted["redirect_uri"]), client.redirect_uri)
         arrival = browser.authorize(url, landings, person or self.person)
         self.target.secrets.hide(arrival.code)
+        _judgeable(arrival.last)
         return arrival
 
     def _by_person(self, url: str, redirect_uri: str) -> Arrival:
@@ -206,10 +205,11 @@ class Journey:
         if client.secret and "client_secret_post" in methods:
             sent["client_secret"] = client.secret
         elif client.secret:
-            pair = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}".encode()  # RFC 6749 §2.3.1
+            named = (quote(each, safe="", errors="replace") for each in (client.id, client.secret))
+            pair = ":".join(named).encode()  # RFC 6749 §2.3.1
             fields.append(("Authorization", f"Basic {base64.b64encode(pair).decode()}"))
-        body = urlencode({name: value for name, value in sent.items() if value is not None}).encode()
-        answer = self.target.wire.send("POST", url, fields, body)
+        body = urlencode({name: each for name, each in sent.items() if each is not None}, errors="replace").encode()
+        answer = _judgeable(self.target.wire.send("POST", url, fields, body))
         said = answer.json()
         for name in ("access_token", "refresh_token", "id_token"):
             if isinstance(said, dict) and isinstance(said.get(name), str):
@@ -235,6 +235,13 @@ class Journey:
         if not answer.ok or not isinstance(said, dict) or not isinstance(said.get("access_token"), str):
             raise CannotLogin(f"The code was exchanged at {self.issuer} for {answer.said()} and no token.")
         return said
+
+
+def _judgeable(answer: Answer) -> Answer:
+    """The answer, unless the authorization server only says that it was asked too often."""
+    if answer.status == 429:
+        raise CannotLogin(f"{answer.url.partition('?')[0]} answered 429: it limits how often it is asked.")
+    return answer
 
 
 def _wait_for(redirect_uri: str, url: str) -> dict[str, str] | None:

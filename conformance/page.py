@@ -94,7 +94,9 @@ def _headline(report: Report) -> str:
 
 def _notes(report: Report) -> str:
     said = [report.secrets.text(report.stopped)] if report.stopped else []
-    said += [f"{name} is listed as an expected failure and is met: take it off the list." for name in report.stale()]
+    said += [
+        f"{name} is listed as an expected failure and does not fail: take it off the list." for name in report.stale()
+    ]
     return "".join(f'<p class="failed">{escape(text)}</p>' for text in said)
 
 

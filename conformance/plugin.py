@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from .control import Control
-from .login import Journey
+from .login import CannotLogin, Journey
 from .report import Check, Outcome, Problem, Report
 from .requirements import REQUIREMENTS, Requirement, checked_by
 from .revisions import MODERN, REVISIONS
@@ -179,9 +179,9 @@ class Plugin:
         if call.excinfo is None:
             return (judge.result() if judge else "passed"), ""
         error = call.excinfo.value
-        if isinstance(error, pytest.skip.Exception):
+        if isinstance(error, (pytest.skip.Exception, CannotLogin)):
             # What was found before the test could not go on stands.
-            return ("not tested" if judge is None or not judge.problems else judge.result()), str(error.msg)
+            return ("not tested" if judge is None or not judge.problems else judge.result()), str(error)
         if isinstance(error, (TargetGone, CannotJudge)):
             item.session.shouldstop = str(error)
             self.report.stopped = f"The target stopped answering during {item.name}: {error}"

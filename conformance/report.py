@@ -16,7 +16,7 @@ from .wire import Answer
 Outcome = Literal["failed", "warned", "informed", "passed", "not tested", "error"]
 # From worst to best: what a requirement comes to is the first of these that one of its checks has.
 ORDER: tuple[Outcome, ...] = ("error", "failed", "warned", "informed", "passed", "not tested")
-STALE = "It is listed as an expected failure and is met: take it off the list."
+STALE = "It is listed as an expected failure and does not fail: take it off the list."
 MAX_SHOWN = 2000  # characters of a body in a report
 
 DOCUMENTS = (
@@ -130,7 +130,8 @@ class Report:
         errors = any(check.outcome == "error" for check in self.checks)
         if self.unexpected() or self.stale():
             return 1
-        return 2 if self.stopped or errors or not any(check.outcome == "passed" for check in self.checks) else 0
+        judged = any(check.outcome != "not tested" for check in self.checks)
+        return 2 if self.stopped or errors or not judged else 0
 
     def as_json(self) -> dict[str, Any]:
         """The report as JSON."""
@@ -199,7 +200,8 @@ class Report:
         }
 
     def _headers(self, headers: Iterable[tuple[str, str]]) -> list[list[str]]:
-        return [[name, self.secrets.header(name, value)[:MAX_SHOWN]] for name, value in headers]
+        said = ((self.secrets.text(name), self.secrets.header(name, value)) for name, value in headers)
+        return [[name[:MAX_SHOWN], value[:MAX_SHOWN]] for name, value in said]
 
     def _body(self, body: bytes) -> str:
         text = self.secrets.text(body[: 64 * MAX_SHOWN].decode("utf-8", "replace"))

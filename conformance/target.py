@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
@@ -12,20 +13,21 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import revisions
-from .addresses import is_loopback, is_near, may_fetch, split
-from .challenges import Challenge, bearer
+from .addresses import is_loopback, is_near, join, may_fetch, split
+from .challenges import SCOPE, Challenge, bearer
 from .control import Control
 from .options import Options
 from .redaction import Redaction
 from .revisions import HANDSHAKE, MODERN, Message
 from .upstream import Upstream
-from .wire import Answer, Done, Header, Wire
+from .wire import Answer, Done, Header, TargetGone, Wire, as_object, strings
 
 if TYPE_CHECKING:
     from .login import Journey
 
 Fields = Mapping[str, str | None] | Iterable[Header]
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
+ENDING = 5.0  # seconds that ending sessions may take
 STREAM_SECONDS = 3.0  # how long an event stream is read that nothing ends
 
 
@@ -58,6 +60,7 @@ class Target:
         parts = split(options.url)
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self.path = parts.path
+        self.query = f"?{parts.query}" if parts.query else ""
         self.host = parts.netloc
         self.loopback = is_loopback(parts.hostname or "")
         self.near = is_near(parts.hostname or "")
@@ -75,6 +78,7 @@ class Target:
         self.no_token = ""  # why a login gave none
         self.server_metadata: dict[str, Any] = {}
         self.server_answer: Answer | None = None
+        self.sessions: dict[str, tuple[str, str | None]] = {}  # those that were opened: of which revision, by whom
         self.found: Discovered = Discovered(Answer("POST", options.url, (), b""), None)
 
     @property
@@ -88,23 +92,46 @@ class Target:
         Raises:
             CannotJudge: nobody answers.
         """
-        caller = Caller(self, self.usual, None)
-        refusal = caller.post(revisions.opening(self.usual))
-        if not refusal.status:
-            refusal = caller.post(revisions.opening(self.usual))  # a cold start may take one try
-        if not refusal.status:
-            raise CannotJudge(
-                f"{self.url} cannot be judged: {refusal.note}. Check the URL, and that the server is up and reachable."
-            )
+        refusal = self._refusal()
         self.found = Discovered(refusal, bearer(refusal.all("www-authenticate")))
         said = self.found.challenge.get("resource_metadata") if self.found.challenge else None
-        places = {"challenge": said, "path": self.origin + WELL_KNOWN + self.path.rstrip("/")}
-        if self.path.rstrip("/"):
+        inserted = (self.path if self.path != "/" else "") + self.query
+        places = {"challenge": said, "path": self.origin + WELL_KNOWN + inserted}
+        if inserted:
             places["root"] = self.origin + WELL_KNOWN
         for place, url in places.items():
             if url and may_fetch(url, self.near):
-                self.found.documents[place] = self.get(url)
+                answer = self.get(url)
+                if not answer.ok and place == "path" and url.endswith("/"):
+                    answer = self.get(url.rstrip("/"))  # clients disagree about a slash at the end
+                self.found.documents[place] = answer
         return self.found
+
+    def _refusal(self) -> Answer:
+        """What a stranger hears of the newest revision that the target knows."""
+        first = self.stranger(self.usual).start()
+        if not first.status:
+            first = self.stranger(self.usual).start()  # a cold start may take one try
+        if not first.status:
+            raise CannotJudge(
+                f"{self.url} cannot be judged: {first.note}. Check the URL, and that the server is up and reachable."
+            )
+        location = join(self.url, first.header("location"))
+        if 300 <= first.status < 400 and _same_but_for_slash_or_scheme(location, self.url):
+            raise CannotJudge(f"{self.url} redirects to {location}: judge that URL.")
+        refusals = {each: self.stranger(each).start() for each in self.options.revisions if each != self.usual}
+        refusals[self.usual] = first
+        if not (asking := [each for each in self.options.revisions if refusals[each].status == 401]):
+            return first
+        # Who asks for a token at one revision and calls another a bad request does not speak that one.
+        self.spoken = tuple(each for each in self.options.revisions if refusals[each].status != 400)
+        return refusals[asking[-1]]
+
+    def scopes(self) -> list[str]:
+        """What a client asks for first: the scopes of the challenge, else those of the metadata."""
+        named = self.found.challenge.scopes if self.found.challenge else []
+        listed = strings(self.found.metadata().get("scopes_supported"))
+        return [each for each in named or listed if SCOPE.fullmatch(each)]
 
     def get(self, url: str, headers: Iterable[Header] = (), method: str = "GET") -> Answer:
         """A document; nothing is followed."""
@@ -131,6 +158,15 @@ class Target:
                 "valid for this resource, and with --issuer-port that the target trusts the suite's issuer."
             )
         return tuple(found)
+
+    def end_sessions(self) -> None:
+        """End the sessions that were opened, as many as some seconds allow, unless the target lets nobody."""
+        ends = time.monotonic() + ENDING
+        with contextlib.suppress(TargetGone, pytest.skip.Exception):
+            for session, (revision, token) in self.sessions.items():
+                answer = Caller(self, revision, token, session).send("DELETE", seconds=1)
+                if answer.status in (0, 405, 501) or time.monotonic() > ends:
+                    return
 
     def caller(self, revision: str, token: str | None = None) -> Caller:
         """A client of one revision with a valid token, unless given another."""
@@ -162,7 +198,11 @@ class Caller:
         fields = self.fields(revisions.headers(self.revision, sent), headers)
         content = json.dumps(sent).encode() if body is None else body
         ended = done or _answered(sent)
-        return _judgeable(self.target.wire.send("POST", self.target.url + query, fields, content, done=ended))
+        url = self.target.url + (query.replace("?", "&") if self.target.query else query)
+        answer = _judgeable(self.target.wire.send("POST", url, fields, content, done=ended))
+        if answer.ok and self.revision != MODERN and (opened := answer.header("mcp-session-id")):
+            self.target.sessions.setdefault(opened, (self.revision, self.token))
+        return answer
 
     def send(self, verb: str, headers: Fields = (), *, seconds: float = STREAM_SECONDS) -> Answer:
         """The answer to a request without a body; a stream of events is read for `seconds`, or until an event."""
@@ -185,6 +225,12 @@ class Caller:
     def ask(self, method: str, params: Mapping[str, Any] | None = None, headers: Fields = (), **more: Any) -> Answer:
         """The answer to a request of a method."""
         return self.post(self.message(method, params), headers, **more)
+
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools that are listed, as far as they are objects with a name."""
+        listed = (self.ask("tools/list").result() or {}).get("tools")
+        found = map(as_object, listed if isinstance(listed, list) else [])
+        return [each for each in found if isinstance(each.get("name"), str)]
 
     def message(self, method: str, params: Mapping[str, Any] | None = None) -> Message:
         """A request of a method, with a number of its own."""
@@ -224,6 +270,12 @@ def _answered(sent: Any) -> Done | None:
 
 def _one_event(body: bytes) -> bool:
     return b"data:" in body and body.endswith((b"\n\n", b"\r\n\r\n"))
+
+
+def _same_but_for_slash_or_scheme(url: str, other: str) -> bool:
+    one, two = split(url), split(other)
+    same = (one.hostname, one.path.rstrip("/"), one.query) == (two.hostname, two.path.rstrip("/"), two.query)
+    return same and (one.scheme, one.path) != (two.scheme, two.path)
 
 
 def _judgeable(answer: Answer) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import textwrap
 
 from .report import Outcome, Problem, Report
@@ -16,7 +17,7 @@ MARKS: dict[Outcome, str] = {
     "error": "ERR ",
 }
 COLOURS: dict[Outcome, int] = {"failed": 31, "error": 31, "warned": 33, "informed": 36, "passed": 32, "not tested": 90}
-WIDTH = 110
+WIDTHS = (60, 110)  # columns: the fewest and the most that a report is written in
 MAX_PROBLEMS = 5  # of one requirement
 
 
@@ -27,23 +28,33 @@ def write(report: Report, *, quiet: bool = False, colours: bool = False) -> str:
     for title, found in report.documents():
         made.document(title, found, quiet=quiet)
     made.foot()
-    return report.secrets.text("\n".join(made.lines))
+    return "\n".join(made.lines)
 
 
 class _Text:
     def __init__(self, report: Report, *, colours: bool) -> None:
         self.report = report
         self.colours = colours
+        self.width = min(max(shutil.get_terminal_size((WIDTHS[1], 0)).columns, WIDTHS[0]), WIDTHS[1])
         self.lines: list[str] = []
 
     def paint(self, text: str, outcome: Outcome) -> str:
         return f"\x1b[{COLOURS[outcome]}m{text}\x1b[0m" if self.colours else text
 
-    def add(self, text: str, indent: int = 0) -> None:
-        pad = " " * indent
-        self.lines += textwrap.wrap(
-            text, WIDTH, initial_indent=pad, subsequent_indent=pad, break_on_hyphens=False, break_long_words=False
+    def add(self, text: str, indent: int = 0, *, hang: int = 0, begins: tuple[str, Outcome] | None = None) -> None:
+        """A paragraph, whose first words may have a colour; secrets are taken out before its lines are broken."""
+        made = textwrap.wrap(
+            self.report.secrets.text(text),
+            self.width,
+            initial_indent=" " * indent,
+            subsequent_indent=" " * (indent + hang),
+            break_on_hyphens=False,
+            break_long_words=False,
         ) or [""]
+        if begins:
+            words, outcome = begins
+            made[0] = made[0].replace(words, self.paint(words, outcome), 1)
+        self.lines += made
 
     def head(self, *, quiet: bool) -> None:
         report = self.report
@@ -58,7 +69,8 @@ class _Text:
         shown = [each for each in found if not quiet or self.report.verdict(each.id) in ("failed", "error")]
         if not shown:
             return
-        self.lines += ["", title]
+        self.lines.append("")
+        self.add(title)
         for each in sorted(shown, key=lambda each: self.report.verdict(each.id) == "not tested"):
             self.requirement(each)
 
@@ -66,9 +78,8 @@ class _Text:
         verdict = self.report.verdict(each.id)
         expected = " (expected)" if verdict == "failed" and each.id in self.report.expected else ""
         level = each.level if each.basis != "practice" else f"{each.level}, practice"
-        self.lines.append(
-            f"  {self.paint(MARKS[verdict], verdict)} {each.id:<12} {level:<18} {self.words(each)}{expected}"
-        )
+        line = f"{MARKS[verdict]} {each.id:<12} {level:<18} {self.words(each)}{expected}"
+        self.add(line, 2, hang=7, begins=(MARKS[verdict], verdict))
         if verdict == "not tested":
             self.add(self.report.reason(each.id), 9)
         for check in self.report.of(each.id):
@@ -87,7 +98,7 @@ class _Text:
         return checks[0].words if checks else textwrap.shorten(each.statement, 70, placeholder="…")
 
     def problem(self, problem: Problem, at: str) -> None:
-        self.add(f"{self.paint(problem.outcome, problem.outcome)}{at}: {problem.what}", 9)
+        self.add(f"{problem.outcome}{at}: {problem.what}", 9, begins=(problem.outcome, problem.outcome))
         if problem.answer:
             told = self.report.exchange(problem.answer)
             named = [
@@ -105,7 +116,9 @@ class _Text:
             )
             self.add(
                 textwrap.shorten(
-                    f"came back: {problem.answer.said()} {told['received']['body']}", 300, placeholder=" …"
+                    f"came back: {self.report.secrets.text(problem.answer.said())} {told['received']['body']}",
+                    300,
+                    placeholder=" …",
                 ),
                 11,
             )
@@ -118,8 +131,8 @@ class _Text:
         said = [
             self.paint(f"{counts[each]} {each}", each) for each in MARKS if counts[each] or each in ("failed", "passed")
         ]
-        self.lines.append(f"{', '.join(said)}; {len(report.checks)} checks in {report.seconds:.1f} s")
+        self.lines += [", ".join(said), f"{len(report.checks)} checks in {report.seconds:.1f} s"]
         for name in report.stale():
-            self.add(f"{name} is listed as an expected failure and is met: take it off the list.")
+            self.add(f"{name} is listed as an expected failure and does not fail: take it off the list.")
         if report.stopped:
             self.add(report.stopped)

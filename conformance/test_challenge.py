@@ -13,6 +13,7 @@ from .target import Target
 from .verdicts import CHECK_FIRST, CLEAN, challenged
 from .wire import Answer
 
+ACCEPT = "application/json, text/event-stream"
 ALLOWED_CODES = {-32020, -32021, -32022}
 PLAIN = "Answer a request without credentials with a challenge that names no error: RFC 6750 keeps those for tokens."
 EVIL = 'x"\r\nSet-Cookie: evil=1\r\n\\<script>'
@@ -166,23 +167,22 @@ def test_challenges_are_well_formed_and_repeat_nothing_of_the_request(
 )
 def test_everything_at_the_endpoint_needs_a_token(target: Target, judge: Judge, revision: str, what: str) -> None:
     stranger = target.stranger(revision)
+    not_offered = False
     if what in ("GET", "DELETE"):
         answer = stranger.send(what, {"Mcp-Session-Id": "00000000-0000-4000-8000-000000000000"})
+        # A verb that nobody looks at is refused alike with and without a session.
+        not_offered = answer.status in (404, 405, 501) and answer.status == stranger.send(what).status
     elif what == "a notification":
         answer = stranger.post(revisions.notification(revision))
     else:
         answer = stranger.post(revisions.message(revision, what))
-    allowed = (401, 405) if what in ("GET", "DELETE") else (401,)
-    judge.expect(
-        answer.status in allowed,
-        f"{what} without a token is answered {answer.said()}, where 401 is due.",
-        answer,
-        fix=CHECK_FIRST,
-    )
+    due = f"{what} without a token is answered {answer.said()}, where 401 is due."
+    judge.expect(answer.status == 401 or not_offered, due, answer, fix=CHECK_FIRST)
+    judge.advise(not not_offered or answer.status == 405, due, answer, fix=CHECK_FIRST)
 
 
 @pytest.mark.parametrize("token", [None, "not-a-token"], ids=["no token", "a bad token"])
-@pytest.mark.parametrize("accept", ["application/json, text/event-stream", "text/event-stream", "text/html"])
+@pytest.mark.parametrize("accept", [ACCEPT, "text/event-stream", "text/html"])
 @requirement("RS-401-10")
 def test_refusal_is_a_status_and_nothing_else(
     target: Target, judge: Judge, revision: str, accept: str, token: str | None
@@ -190,8 +190,9 @@ def test_refusal_is_a_status_and_nothing_else(
     caller = target.stranger(revision) if token is None else target.caller(revision, token)
     answer = caller.post(revisions.opening(revision), {"Accept": accept})
     hidden = {2: "hidden in a success", 3: "a redirect"}.get(answer.status // 100, "")
+    unacceptable = answer.status == 406 and accept != ACCEPT  # which may come before all else, and tells nothing
     judge.expect(
-        answer.status == 401,
+        answer.status == 401 or unacceptable,
         f"A refusal to a client that accepts {accept} is {hidden or answer.said()}, where the status 401 is due.",
         answer,
         fix="Refuse by the HTTP status, before any body or stream begins, whatever the client accepts.",
@@ -293,12 +294,10 @@ def test_odd_credentials_are_refused_cleanly(target: Target, judge: Judge, revis
     answer = target.stranger(revision).post(
         revisions.opening(revision), [("Authorization", ODD[what].decode("latin-1"))]
     )
-    judge.expect(
-        answer.status in (400, 401),
-        f"Authorization with {what} is answered {answer.said()}, where 401 or 400 is due.",
-        answer,
-        fix=CLEAN,
-    )
+    due = f"Authorization with {what} is answered {answer.said()}, where 401 or 400 is due."
+    clean = 400 <= answer.status < 500  # what stands before a server may have words of its own
+    judge.expect(clean, due, answer, fix=CLEAN)
+    judge.advise(not clean or answer.status in (400, 401), due, answer, fix=CLEAN)
 
 
 @pytest.mark.parametrize("kib", [8, 64, 1024])
@@ -307,7 +306,7 @@ def test_oversized_credentials_are_cut_off(target: Target, judge: Judge, kib: in
     answer = target.caller(target.usual, "a" * (kib * 1024)).start()
     cut = not answer.status and kib >= 64 and not answer.note.startswith("no answer in")
     judge.expect(
-        answer.status in (400, 401, 413, 431) or cut,
+        400 <= answer.status < 500 or cut,
         f"A token of {kib} KiB is answered {answer.said()}, where 401, 400 or 431 is due.",
         answer,
         fix="Limit the size of header fields, and refuse what is longer before it is parsed.",
@@ -339,7 +338,7 @@ def test_public_address_does_not_come_from_the_request(target: Target, judge: Ju
     for answer in asked:
         said = answer.text + " ".join(f"{key}: {text}" for key, text in answer.headers)
         judge.expect(
-            mark not in said or answer.status in (400, 403, 421),
+            mark not in said or (answer.status >= 400 and answer.status != 401),  # refused, and by whom is no matter
             f"{name}: {value} comes back in the answer.",
             answer,
             fix="Take the public URL from the settings, and believe forwarding headers of a known proxy only.",

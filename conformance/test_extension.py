@@ -12,14 +12,15 @@ from .requirements import requirement
 from .target import Target
 from .test_issuer import document
 from .verdicts import needs_success, refused
+from .wire import strings
 
 
 @requirement("EXT-CC-01")
 def test_machines_have_a_way_to_say_who_they_are(target: Target, judge: Judge) -> None:
     said, answer = document(target)
-    if "client_credentials" not in (said.get("grant_types_supported") or []):
+    if "client_credentials" not in strings(said.get("grant_types_supported")):
         pytest.skip("The authorization server does not offer client credentials.")
-    methods = said.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+    methods = strings(said.get("token_endpoint_auth_methods_supported")) or ["client_secret_basic"]
     judge.expect(
         bool({"private_key_jwt", "client_secret_basic"} & set(methods)),
         "Client credentials are offered with neither private_key_jwt nor client_secret_basic.",

@@ -102,7 +102,7 @@ def test_document_at_the_root_is_about_this_resource_or_not_there(target: Target
     if answer is None or answer.status != 200 or not isinstance(said := answer.json(), dict):
         return
     judge.inform(
-        said.get("resource") == target.origin,
+        said.get("resource") in (target.origin, f"{target.origin}/"),
         f"The document at the root is about {said.get('resource')!r}: a client that built its address "
         f"from the bare origin has to reject it (RFC 9728 §3.3).",
         answer,
@@ -116,8 +116,10 @@ def test_resource_is_the_url_that_was_called(target: Target, judge: Judge) -> No
         if place == "root" and len(documents(target)) > 1:
             continue  # PRM-03
         said = answer.json().get("resource")
+        # With and without a slash a bare origin is the same URL (RFC 3986 §6.2.3).
+        bare = target.path in ("", "/") and not target.query and said in (target.origin, f"{target.origin}/")
         judge.expect(
-            said == target.url,
+            bare or said == target.url,
             f"resource is {said!r} ({place}), and {target.url!r} was called: strict clients stop here.",
             answer,
             fix=f"Publish exactly {target.url} as resource.",

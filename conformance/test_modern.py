@@ -15,7 +15,7 @@ from .target import Caller, Target
 from .test_scopes import executed
 from .test_transport import working
 from .verdicts import challenged
-from .wire import Answer
+from .wire import Answer, as_object
 
 NOBODY = "conformance-no-such-tool"
 ODD = "conformance-nö-such-tool"
@@ -258,9 +258,8 @@ def test_name_that_cannot_be_decoded_is_a_mismatch(
 
 def mirrored(target: Target, caller: Caller) -> tuple[str, str, str, Any]:
     """A tool with an argument that its schema marks for a header: tool, argument, header, a value of its type."""
-    listed = (caller.ask("tools/list").result() or {}).get("tools") or []
-    for tool in listed:
-        properties = (tool.get("inputSchema") or {}).get("properties") or {}
+    for tool in caller.tools():
+        properties = as_object(as_object(tool.get("inputSchema")).get("properties"))
         for name, schema in properties.items():
             if isinstance(schema, dict) and isinstance(header := schema.get("x-mcp-header"), str):
                 value = {"integer": 42, "number": 42, "boolean": True}.get(str(schema.get("type")), "conformance")
@@ -379,10 +378,10 @@ def test_subscription_is_acknowledged_first_and_tagged(target: Target, judge: Ju
         answer,
         fix=fix,
     )
-    params: dict[str, Any] = found if isinstance(found := first.get("params"), dict) else {}
-    tag = (params.get("_meta") or {}).get(f"{META}/subscriptionId")
+    params = as_object(first.get("params"))
+    tag = as_object(params.get("_meta")).get(f"{META}/subscriptionId")
     judge.expect(tag == NUMBER, f"The subscription id is {tag!r}, where the id of the request is due.", answer, fix=fix)
-    agreed = params.get("notifications") or {}
+    agreed = as_object(params.get("notifications"))
     other = [name for name, value in agreed.items() if value and name != "toolsListChanged"]
     judge.expect(
         not other,

@@ -25,8 +25,8 @@ def credentials(answer: Answer) -> str:
 @requirement("RS-401-08")
 def test_every_challenge_was_well_formed(target: Target, judge: Judge) -> None:
     reported: set[str] = set()
-    for answer in target.wire.heard:
-        fields = tuple(answer.all("www-authenticate"))
+    said = {tuple(answer.all("www-authenticate")): answer for answer in target.wire.heard}
+    for fields, answer in said.items():
         for problem in lint(fields):
             if problem not in reported:
                 reported.add(problem)

@@ -158,27 +158,14 @@ def test_privileged_tool_is_refused_at_the_call(target: Target, judge: Judge, re
     if not target.options.privileged_tool:
         pytest.skip("No tool is known that the token may not call: give --privileged-tool.")
     answer = call(target.opened(revision, low_token), target)
-    judge.expect(
+    refused = judge.expect(
         not executed(answer),
         f"{target.options.privileged_tool} was run for a token without its scope.",
         answer,
         fix="Check scopes when the tool is called, whatever the list shows.",
     )
-    judge.advise(
-        executed(answer) or answer.status == 403,
-        f"The call is refused by {answer.said()}, where 403 is due.",
-        answer,
-        fix=STEP_UP,
-    )
-
-
-@requirement("RS-403-08")
-def test_privileged_tool_runs_for_who_may(target: Target, judge: Judge, revision: str, token: str) -> None:
-    if not target.options.privileged_tool:
-        pytest.skip("No tool is known that some may not call: give --privileged-tool.")
-    answer = call(target.opened(revision), target)
-    if not executed(answer):
-        pytest.skip(
-            f"{target.options.privileged_tool} does not run with the full token either "
-            f"({answer.said()}): its refusal says nothing."
-        )
+    if refused and target.token and not executed(full := call(target.opened(revision), target)):
+        tool = target.options.privileged_tool
+        pytest.skip(f"{tool} does not run with the full token either ({full.said()}): its refusal says nothing.")
+    due = f"The call is refused by {answer.said()}, where 403 is due."
+    judge.advise(not refused or answer.status == 403, due, answer, fix=STEP_UP)

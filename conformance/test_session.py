@@ -17,7 +17,7 @@ from .revisions import MODERN
 from .target import Caller, Target
 from .test_token import leeway, short_token
 from .verdicts import refused
-from .wire import Answer
+from .wire import Answer, as_object
 
 UNKNOWN = "00000000-0000-4000-8000-00000000feed"
 BITS = 100  # of apparent entropy; a UUID of version 4 has 122
@@ -38,9 +38,9 @@ def test_session_id_is_no_token(target: Target, judge: Judge, token: str, revisi
     owner = session(target, revision)
     thief = owner.with_token(None)
     answer = thief.ask("tools/list") if how == "POST" else thief.send(how)
-    allowed = (401, 405) if how != "POST" else (401,)
+    not_offered = how != "POST" and 400 <= answer.status < 500  # which RS-401-09 judges
     judge.expect(
-        answer.status in allowed,
+        answer.status == 401 or not_offered,
         f"{how} with a session id and no token is answered {answer.said()}, where 401 is due.",
         answer,
         fix="Verify the token of every request, session or not.",
@@ -180,7 +180,7 @@ def test_session_that_is_not_there_is_a_404(target: Target, judge: Judge, token:
         caller.session = UNKNOWN
     else:
         ended = caller.send("DELETE")
-        if ended.status == 405:
+        if ended.status in (404, 405, 501):
             pytest.skip("The target does not let clients end sessions, which it may decline.")
         judge.expect(
             ended.ok,
@@ -189,12 +189,12 @@ def test_session_that_is_not_there_is_a_404(target: Target, judge: Judge, token:
             fix="Answer DELETE with 204, or with 405 if sessions cannot be ended.",
         )
     answer = caller.ask("tools/list")
-    judge.expect(
-        answer.status == 404,
-        f"A session id that is {how} is answered {answer.said()}, where 404 is due.",
-        answer,
-        fix="Answer 404, upon which clients open a new session.",
-    )
+    due = f"A session id that is {how} is answered {answer.said()}, where 404 is due."
+    fix = "Answer 404, upon which clients open a new session."
+    # MCP asks it for sessions that there were; that a server cannot tell which those are is its own affair.
+    never_was = how == "unknown" and answer.status == 400
+    judge.expect(answer.status == 404 or never_was, due, answer, fix=fix)
+    judge.advise(not never_was, due, answer, fix=fix)
 
 
 @requirement("SES-06")
@@ -238,7 +238,7 @@ def test_state_is_good_for_its_owner_alone(target: Target, judge: Judge, revisio
     declared = revisions.meta(MODERN, elicitation={"form": {}}, sampling={}, roots={})
     first = asked(target.caller(revision), tool, _meta=declared)
     result = first.result() or {}
-    state, wanted = result.get("requestState"), result.get("inputRequests") or {}
+    state, wanted = result.get("requestState"), as_object(result.get("inputRequests"))
     if not isinstance(state, str):
         pytest.skip(f"{tool} answered no requestState: {first.said()}.")
     target.secrets.hide(state)

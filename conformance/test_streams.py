@@ -11,15 +11,14 @@ from . import revisions
 from .plugin import Judge
 from .requirements import requirement
 from .target import Caller, Target
-from .wire import Answer, events
+from .wire import Answer, as_object, events
 
 
 def streams(target: Target, revision: str, caller: Caller) -> Iterator[Answer]:
     """The event streams that calls of harmless tools are answered with."""
-    listed = (caller.ask("tools/list").result() or {}).get("tools") or []
-    for tool in listed:
-        needs = (tool.get("inputSchema") or {}).get("required") or []
-        calm = (tool.get("annotations") or {}).get("readOnlyHint") is True
+    for tool in caller.tools():
+        needs = as_object(tool.get("inputSchema")).get("required")
+        calm = as_object(tool.get("annotations")).get("readOnlyHint") is True
         if calm and not needs:
             answer = caller.ask("tools/call", {"name": tool["name"], "arguments": {}, **_asks_progress(revision)})
             if answer.media_type == "text/event-stream":

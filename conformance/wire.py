@@ -18,6 +18,8 @@ import httpx
 from .addresses import split
 
 MAX_BODY = 1024 * 1024  # bytes of one answer that are read
+LESS_BODY = 16 * 1024  # of one answer, once there were `MAX_BODIES` in all: answers are kept until the end
+MAX_BODIES = 128 * MAX_BODY
 PATIENCE = 10.0  # seconds until an answer has to be there, headers and body
 SILENCES = 3  # requests in a row without an answer, after which the target counts as gone
 
@@ -114,6 +116,16 @@ class Answer:
         return ", ".join(words)
 
 
+def as_object(value: object) -> dict[str, Any]:
+    """A JSON object, or an empty one in place of everything else that a target may say."""
+    return value if isinstance(value, dict) else {}
+
+
+def strings(value: object) -> list[str]:
+    """The strings of a list; none of everything else."""
+    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+
+
 def events(text: str) -> list[dict[str, str]]:
     """The events of a stream; comments are left out, and data lines are joined."""
     found: list[dict[str, str]] = []
@@ -152,6 +164,7 @@ class Wire:
         )
         self.home = ""  # the origin whose silence means that the target is gone
         self._silent = 0
+        self.read_in_all = 0  # bytes of bodies
         self.heard: list[Answer] = []  # every answer with a status, for what is judged over all of them
 
     def close(self) -> None:
@@ -198,11 +211,12 @@ class Wire:
     def _read(self, request: httpx.Request, done: Done | None) -> tuple[int, tuple[Header, ...], bytes, str]:
         response = self._client.send(request, stream=True)
         content, note = b"", ""
+        most = MAX_BODY if self.read_in_all < MAX_BODIES else LESS_BODY
         try:
             for part in response.iter_raw():
                 content += part
-                if len(content) > MAX_BODY:
-                    content, note = content[:MAX_BODY], f"cut off after {MAX_BODY} bytes"
+                if len(content) > most:
+                    content, note = content[:most], f"cut off after {most} bytes"
                     break
                 if done is not None and done(content):
                     break
@@ -212,6 +226,7 @@ class Wire:
             note = f"it broke off ({type(error).__name__})"
         finally:
             response.close()
+        self.read_in_all += len(content)
         got = tuple((k.decode("latin-1"), v.decode("latin-1")) for k, v in response.headers.raw)
         return response.status_code, got, content, note
 
@@ -315,8 +330,13 @@ class _BoundedBackend(httpcore.NetworkBackend):
         self.deadline = 0.0
 
     def left(self, timeout: float | None) -> float:
-        """The seconds that one operation may take; at least a moment, so that it fails by itself."""
-        left = max(self.deadline - time.monotonic(), 0.001)
+        """The seconds that one operation may take.
+
+        Raises:
+            httpcore.ReadTimeout: none are left, even where something could be read at once and for ever.
+        """
+        if (left := self.deadline - time.monotonic()) <= 0:
+            raise httpcore.ReadTimeout("the time is over")
         return left if timeout is None else min(left, timeout)
 
     def connect_tcp(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -17,7 +18,7 @@ import httpx
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from conformance.mcp_server import PRIVILEGED, McpServer, Refused, Reply, Request, as_json, event
-from conformance.revisions import HANDSHAKE, MODERN
+from conformance.revisions import HANDSHAKE, META, MODERN
 from conformance.upstream import respond
 from tests.conformance.judge.tokens import BadToken, NoKeys, Verifier
 
@@ -54,7 +55,20 @@ class Messages(McpServer):
         self.has = faulty.has
         self.remembered: str = ""
 
+    def reply(self, request: Request, principal: str = "") -> Reply:
+        if self.has("any content type goes"):
+            fields = [field for field in request.fields if field[0] != "content-type"]
+            request = replace(request, fields=(*fields, ("content-type", "application/json")))
+        if self.has("only one Accept will do") and request.get("accept") != "application/json, text/event-stream":
+            return Reply(406)
+        if self.has("bodies that are no JSON crash") and request.method == "POST":
+            json.loads(request.body)
+        return super().reply(request, principal)
+
     def check_version(self, request: Request) -> None:
+        needed = request.get("mcp-protocol-version") is None and b'"initialize"' not in request.body
+        if needed and self.has("a version header is needed"):
+            raise Refused(400, -32600, "No.")
         if not self.has("any protocol version goes"):
             super().check_version(request)
 
@@ -70,7 +84,15 @@ class Messages(McpServer):
                 raise Refused(400, -32600, "No.") from None
             raise
 
+    def single(self, said: Any, request: Request, principal: str) -> Reply:
+        message = isinstance(said, dict) and (isinstance(said.get("method"), str) or "result" in said)
+        if self.has("what is no message is accepted") and not message:
+            return Reply(202)
+        return super().single(said, request, principal)
+
     def check_meta(self, said: dict[str, Any]) -> None:
+        if self.has("clientInfo is needed") and f"{META}/clientInfo" not in self.meta(said):
+            raise Refused(400, -32602, "No.")
         if not self.has("_meta is optional"):
             super().check_meta(said)
 
@@ -79,8 +101,10 @@ class Messages(McpServer):
             super().check_method(said, request)
 
     def check_name(self, said: dict[str, Any], request: Request) -> None:
-        if not self.has("Mcp-Name is not compared"):
-            super().check_name(said, request)
+        encoded = (request.get("mcp-name") or "").startswith("=?")
+        with contextlib.suppress(*([Refused] if encoded and self.has("what cannot be decoded is let be") else [])):
+            if not self.has("Mcp-Name is not compared"):
+                super().check_name(said, request)
 
     def check_params(self, said: dict[str, Any], request: Request) -> None:
         if not self.has("Mcp-Param is not compared"):
@@ -97,7 +121,8 @@ class Messages(McpServer):
     def batch(self, said: list[Any], request: Request, principal: str) -> Reply:
         if self.has("batches are refused in 2025-03-26"):
             return as_json(400, self.failure(None, -32600, "No."))
-        if self.has("batches are taken in every revision") and said:
+        old = request.get("mcp-protocol-version") is None
+        if (self.has("batches are taken in every revision") and said) or (old and self.has("batches may initialize")):
             bodies = [json.loads(self.single(one, request, principal).body or b"{}") for one in said]
             return as_json(200, bodies)
         return super().batch(said, request, principal)
@@ -119,6 +144,10 @@ class Messages(McpServer):
                     (0, super().dispatch(said, modern, principal).body.join((b"data: ", b"\n\n"))),
                 ),
             )
+        if self.has("eras do not take turns"):
+            if not modern and self.remembered:
+                raise Refused(400, -32600, "No.")
+            self.remembered = self.remembered or ("modern" if modern and said["method"] == "tools/list" else "")
         reply = super().dispatch(said, modern, principal)
         if self.has("unknown methods are 200") and modern and reply.status == 404:
             return replace(reply, status=200)
@@ -220,12 +249,17 @@ class Protected(Faulty):
     def locked(self, request: Request) -> Reply:
         """The answer, one at a time: what is fetched for one is there for the next."""
         with self.lock:
+            named = request.get("mcp-session-id")
+            if named and named not in self.sessions and self.has("the session is judged before the token"):
+                return Reply(404)
+            if self.has("long credentials take long") and len(request.get("authorization") or "") > 8000:
+                time.sleep(2.1)
             return self.reply(request)
 
     def reply(self, request: Request) -> Reply:
         """The whole path, top to bottom."""
         path = request.path.partition("?")[0]
-        if sum(len(name) + len(value) for name, value in request.fields) > MAX_HEADER and not self.has("no limit"):
+        if sum(len(name) + len(value) for name, value in request.fields) > MAX_HEADER:
             return Reply(431)
         if path.startswith("/.well-known/"):
             return self.document(path, request)
@@ -253,11 +287,11 @@ class Protected(Faulty):
     def after_authentication(self, request: Request, claims: dict[str, Any]) -> Reply:
         """Sessions, scopes, then the message."""
         principal = f"{claims.get('iss')} {claims.get('sub')}"
+        if self.has("a form beside the header is taken") and b"access_token=" in request.body:
+            return as_json(200, {})
         if request.method in ("PUT", "PATCH", "HEAD"):
             return Reply(500 if self.has("other verbs crash") else 405, headers={"allow": "POST, GET, DELETE"})
-        if not self.has("the session is judged before the token") and (
-            refusal := self.check_session(request, principal)
-        ):
+        if (refusal := self.check_session(request, principal)) is not None:
             return refusal
         if (refusal := self.check_scopes(request, claims)) is not None:
             return refusal
@@ -350,6 +384,8 @@ class Protected(Faulty):
         """A refusal as RFC 6750 and RFC 9728 want it."""
         if self.has("refusals are hidden in 200"):
             return as_json(200, {"jsonrpc": "2.0", "id": None, "error": {"code": -32001, "message": "unauthorized"}})
+        if self.has("what cannot be verified comes in") and error == "invalid_token":
+            return FORWARD
         if self.has("refusals are redirects"):
             return Reply(302, headers={"location": f"{self.origin}/login"})
         if self.has("html gets a login page") and request.get("accept") == "text/html":
@@ -404,7 +440,7 @@ class Protected(Faulty):
         """What the token allows is enough."""
         scope = claims.get("scope", f"{BASE} {ADMIN}" if self.has("ID tokens count") else None)
         if not isinstance(scope, str):
-            return self.challenge(request, error="invalid_token")
+            return Reply(500) if self.has("odd scopes crash") else self.challenge(request, error="invalid_token")
         granted = set(scope.split())
         if self.has("scopes are prefixes") and any(each.startswith(BASE) for each in granted):
             granted.add(BASE)
@@ -445,6 +481,8 @@ class Protected(Faulty):
         named = request.get("mcp-session-id")
         if request.get("mcp-protocol-version") == MODERN or b'"initialize"' in request.body or self.upstream:
             return None
+        if named is None and self.has("a missing session id crashes"):
+            return Reply(500)
         if named is None:
             return None if request.method == "POST" else Reply(400)
         found = self.sessions.get(named)
@@ -458,7 +496,8 @@ class Protected(Faulty):
         reply = self.messages.reply(request, principal)
         named = request.get("mcp-session-id")
         session = self.sessions.get(named or "")
-        if b'"initialize"' in request.body and reply.status == 200 and b'"protocolVersion"' in reply.body:
+        opens = reply.status == 200 and b'"protocolVersion"' in reply.body and reply.body.startswith(b"{")
+        if opens and b'"initialize"' in request.body:
             made = named if named and self.has("session ids of clients are taken") else uuid.uuid4().hex
             if self.has("session ids are counted"):
                 made = str(len(self.sessions) + 1)
@@ -520,6 +559,8 @@ class Protected(Faulty):
     def check_origin(self, request: Request) -> Reply | None:
         """Only the server's own origin may call from a browser."""
         origin, host = request.get("origin"), request.get("host")
+        if self.has("the host is not looked at") and host == (origin or "").partition("://")[2]:
+            return None
         if host != urlsplit(self.url).netloc and not self.has("the host header is believed"):
             return Reply(421)
         if origin is None or origin == self.origin or self.has("every origin may call"):
@@ -591,6 +632,8 @@ class Protected(Faulty):
         """The document, at its place with the path and at the root."""
         if self.has("metadata need a token") and request.get("authorization") is None:
             return self.challenge(request)
+        if self.has("metadata need Accept") and request.get("accept") != "application/json":
+            return Reply(406)
         if self.has("metadata redirect away"):
             return Reply(302, headers={"location": "https://elsewhere.test/metadata"})
         places = {f"{WELL_KNOWN}{self.path}": self.path, WELL_KNOWN: self.path}

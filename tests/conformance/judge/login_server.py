@@ -83,11 +83,13 @@ class LoginServer:
         path, host = scope["path"], dict(scope["headers"]).get(b"host", b"").decode()
         query = dict(parse_qsl(scope["query_string"].decode()))
         form = dict(parse_qsl(body.decode("utf-8", "replace")))
-        if self.is_refused(path, form, body):
+        if self.is_refused(path, form, body, query.get("redirect_uri", "")):
             await answer(send, 400)
         elif path == "/authorize" and self.has("no codes"):
             back = f"{query['redirect_uri']}?{urlencode({'error': 'access_denied', 'state': query['state']})}"
             await answer(send, 302, back)
+        elif path == "/authorize" and self.has("documents are not fetched") and "//" in query.get("client_id", ""):
+            await answer(send, 302, f"{query['redirect_uri']}?{urlencode({'error': 'invalid_client'})}")
         elif path == "/revoke" and self.has("revocation does nothing"):
             await answer(send, 200)
         elif path == "/authorize" and self.has("the facade does not ask") and host == urlsplit(self.url).netloc:
@@ -103,12 +105,13 @@ class LoginServer:
                 scope, body if path == "/register" else urlencode(form).encode(), send, form.get("code", "")
             )
 
-    def is_refused(self, path: str, form: dict[str, str], body: bytes) -> bool:
+    def is_refused(self, path: str, form: dict[str, str], body: bytes, asked: str) -> bool:
         """Whether the fault is that this is refused."""
         grant = form.get("grant_type")
         return (
             (grant == "refresh_token" and self.has("refreshing is refused"))
             or (grant == "authorization_code" and self.has("exchanging is refused"))
+            or (path == "/authorize" and self.has("ports are compared") and f":{PORT}/" not in asked)
             or (path == "/register" and b"/second" in body and self.has("second clients are refused"))
         )
 
@@ -136,6 +139,8 @@ class LoginServer:
 
         async def take(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if scope["path"] == "/register" and self.has("registrations are answered 200"):
+                    message = {**message, "status": 200}
                 message = {**message, "headers": self.headers(message["headers"])}
             if message["type"] == "http.response.body" and self.has("no refresh tokens"):
                 message = {**message, "body": message["body"].replace(b'"refresh_token":', b'"refused_token":')}

@@ -96,7 +96,7 @@ def test_form_by_get_and_controls_of_every_kind() -> None:
     site = Site(start=page(f'<input name=outside><form action="/next?old=1">{inputs}</form>'), next=page("The end"))
     with opened(site) as arrival:
         assert arrival.why == "a page has no form that could be filled in"
-    assert site.asked[1][1] == "/next?h=1&c=on&r=2&comment=x&s=Authorise"
+    assert site.asked[1][1] == "/next?h=1&c=on&u=on&r=2&comment=x&s=Authorise"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,56 @@ def test_page_of_a_login_that_is_answered_401_is_filled_in() -> None:
     with opened(site) as arrival:
         assert arrival.why == "the password was refused"
     assert [each[0] for each in site.asked] == ["GET", "POST"]
+
+
+KEYCLOAK = """<form id="kc-form-login" action="/next?session_code=a&amp;tab_id=b" method="post">
+<input id="username" name="username" value="" type="text" autocomplete="username">
+<input name="password" type="password">
+<input name="rememberMe" type="checkbox"><input type="hidden" name="credentialId">
+<input name="login" type="submit" value="Sign In"></form>"""
+WORDPRESS = """<form action="/next" method="post"><input type="text" name="log"><input type="password" name="pwd">
+<input name="rememberme" type="checkbox" value="forever"><input type="submit" name="wp-submit" value="Log In">
+<input type="hidden" name="redirect_to" value="x"></form>"""
+AUTH0 = """<form method="post" action="/google"><input type="hidden" name="connection" value="google-oauth2">
+<button type="submit">Continue with Google</button></form>
+<form method="post" action="/next"><input type="hidden" name="state" value="s"><input name="username" inputmode="email">
+<button type="submit" name="action" value="default">Continue</button></form>"""
+ASP_NET = """<form method="post" action="/next"><input type="email" name="Input.Email"><input type="password"
+name="Input.Password"><input type="checkbox" name="Input.RememberMe" value="true"><button type="submit">Log in</button>
+<input name="__RequestVerificationToken" type="hidden" value="t"><input name="Input.RememberMe" type="hidden"
+value="false"></form>"""
+SPRING_CONSENT = """<form method="post" action="/next"><input type="hidden" name="client_id" value="c">
+<input type="checkbox" name="scope" value="mcp:use"><button type="submit">Submit Consent</button>
+<button type="button">Cancel</button></form>"""
+LARAVEL_CONSENT = """<form method="post" action="/next"><input type="hidden" name="_token" value="t">
+<button type="submit">Authorize</button></form><form method="post" action="/deny"><input type="hidden" name="_method"
+value="DELETE"><button>Cancel</button></form>"""
+
+
+@pytest.mark.parametrize(
+    ("form", "sent"),
+    [
+        pytest.param(
+            KEYCLOAK, "username=alice&password=correct+horse&credentialId=&login=Sign+In", id="Keycloak's login"
+        ),
+        pytest.param(
+            WORDPRESS, "log=alice&pwd=correct+horse&redirect_to=x&wp-submit=Log+In", id="a name that is called log"
+        ),
+        pytest.param(AUTH0, "state=s&username=alice&action=default", id="a name alone, below another issuer's button"),
+        pytest.param(
+            ASP_NET,
+            "Input.Email=alice&Input.Password=correct+horse&__RequestVerificationToken=t&Input.RememberMe=false",
+            id="ASP.NET's login",
+        ),
+        pytest.param(SPRING_CONSENT, "client_id=c&scope=mcp%3Ause", id="a consent whose scopes have to be ticked"),
+        pytest.param(LARAVEL_CONSENT, "_token=t", id="a consent with a form to deny"),
+    ],
+)
+def test_well_known_form_is_filled_in_as_a_person_would(form: str, sent: str) -> None:
+    site = Site(start=page(form), next=page("The end"))
+    with opened(site):
+        assert site.asked[1][1].partition("?")[0] == "/next"
+        assert site.asked[1][2] == sent
 
 
 def test_redirect_with_307_repeats_the_method() -> None:

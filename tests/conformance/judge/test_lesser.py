@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import _thread
+import json
+import signal
 import socket
 from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from conformance import junit, page, sarif, terminal
-from conformance.judge import judge
+from conformance import junit, page, sarif, terminal, test_issuer
+from conformance.judge import _find_authorization_server, judge
 from conformance.options import Options
 from conformance.plugin import Judge
+from conformance.redaction import Redaction
 from conformance.report import Check, Report
 from conformance.revisions import MODERN
-from conformance.target import CannotJudge
+from conformance.target import CannotJudge, Target
 from conformance.verdicts import refused
-from conformance.wire import Answer
+from conformance.wire import Answer, Wire
 from tests.conformance.judge.correct import BASE
 from tests.conformance.judge.judged import server
 from tests.conformance.judge.test_hostile import HEAD, asked_for, never, raw_server
@@ -122,6 +126,40 @@ def test_target_that_limits_every_request_cannot_be_judged() -> None:
 
     with raw_server(limits) as url, pytest.raises(CannotJudge, match="cannot be judged: The target answered 429"):
         judge(Options(url, patience=1))
+
+
+def test_run_that_is_interrupted_says_so() -> None:
+    asked = 0
+
+    def interrupts(connection: socket.socket, _: str) -> None:
+        nonlocal asked
+        asked_for(connection)
+        asked += 1
+        if asked == 20:
+            _thread.interrupt_main()
+        connection.sendall(HEAD.format(401, "WWW-Authenticate: Bearer a=b\r\nContent-Length: 0\r\n").encode())
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a run in the background has not
+    try:
+        with raw_server(interrupts) as url:
+            report = judge(Options(url, patience=5))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert report.stopped == "The run was interrupted."
+    assert report.exit_code != 0
+
+
+def test_issuer_that_is_not_asked_is_not_said_to_be_silent() -> None:
+    wire = Wire()
+    said = json.dumps({"authorization_servers": ["http://10.0.0.1/issuer"]}).encode()
+    target = Target(Options("https://mcp.example.com/mcp"), wire, Redaction())
+    target.found.documents["path"] = replace(BLANK, status=200, body=said)
+    _find_authorization_server(target)
+    taken = Judge("failed")
+    with pytest.raises(pytest.skip.Exception, match="is at no public https address, so it was not asked"):
+        test_issuer.test_issuer_publishes_a_discovery_document(target, taken)
+    wire.close()
+    assert taken.problems == []
 
 
 def test_run_that_takes_too_long_is_ended_with_a_sentence() -> None:

@@ -203,9 +203,25 @@ def test_document_that_is_not_supported_is_registered_instead(tmp_path: Path) ->
         assert verdicts(report_of(url, tmp_path, *who, "--only", "ASM-12"))["ASM-12"] == "passed"
 
 
-def test_report_that_cannot_be_written_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_that_cannot_be_written_is_a_sentence_and_keeps_no_other_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    long = tmp_path / ("x" * 300)
     with target() as url:
-        assert main([url, "--only", "PRM-04", "--html", "/no/such/folder/page.html"]) == 2
+        assert main([url, "--only", "PRM-04", "--json", str(long), "--html", str(tmp_path / "page")]) == 2
     said = capsys.readouterr()
     assert "PRM-04" in said.out
-    assert said.err == "conformance: /no/such/folder/page.html cannot be written (No such file or directory).\n"
+    assert said.err == f"conformance: {long} cannot be written (File name too long).\n"
+    assert (tmp_path / "page").exists()
+
+
+def test_summary_that_nobody_reads_is_a_sentence_and_keeps_no_report_back(tmp_path: Path) -> None:
+    with target() as url:
+        command = [sys.executable, "-m", "conformance", url, "--only", "PRM-04", "--json", str(tmp_path / "told")]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout
+            assert process.stderr
+            process.stdout.close()
+            said = process.stderr.read().decode()
+    assert (process.returncode, (tmp_path / "told").exists()) == (2, True)
+    assert said.startswith("conformance: Standard output cannot be written (Broken pipe).")

@@ -10,7 +10,8 @@ from conformance.out_of_reach import OUT_OF_REACH
 from conformance.report import Report
 from conformance.requirements import REQUIREMENTS
 from tests.conformance.judge.judged import JUDGED, mutant_judged
-from tests.conformance.judge.mutants import MUTANTS, WITHOUT, Mutant
+from tests.conformance.judge.mutants import MUTANTS, NEVER_CAUGHT, WITHOUT, Mutant
+from tests.conformance.judge.test_complete import every_test
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,16 @@ def test_mutant_is_caught_by_the_requirement_it_breaks(mutant: Mutant, reports: 
 def test_every_must_that_a_server_can_break_has_a_mutant() -> None:
     can = {each.id for each in REQUIREMENTS.values() if each.level.startswith("MUST")} - OUT_OF_REACH.keys()
     assert can - {mutant.breaks for mutant in MUTANTS} - WITHOUT.keys() == set()
+
+
+def test_every_test_of_the_suite_catches_a_mutant_or_says_why_it_cannot(
+    reports: dict[object, Future[Report]],
+) -> None:
+    if not reports.keys() >= {*MUTANTS, *JUDGED}:
+        pytest.skip("It takes all mutants, and only some were selected.")
+    found = (check for report in reports.values() for check in report.result().checks if check.problems)
+    caught = {check.test.rpartition("::")[2].partition("[")[0] for check in found}
+    assert {test.__name__ for test in every_test()} - caught == NEVER_CAUGHT.keys()
 
 
 def test_there_are_enough_mutants_and_each_is_there_once() -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import conformance
-from conformance.command import command_line, read
+from conformance.arguments import command_line, read
 from conformance.serving import serving
 from tests.conformance.judge.correct import Protected
 from tests.deploy.laptop import ROOT

@@ -90,16 +90,19 @@ class Verifier:
         kinds = TYPES | (
             {"jwt", ""} if self.has("any JWT is an access token") or self.has("ID tokens count") else set()
         )
-        if not self.has("typ is not looked at") and str(typ or "").lower() not in kinds:
+        said = str(typ or "") if self.has("typ is case-sensitive") else str(typ or "").lower()
+        if not self.has("typ is not looked at") and said not in kinds:
             raise BadToken
         if not isinstance(header.get("kid", ""), str):
-            raise BadToken
+            raise ZeroDivisionError if self.has("odd kids crash") else BadToken
 
     def signed(self, token: str, header: dict[str, Any], payload: dict[str, Any]) -> dict[str, Any]:
         alg = str(header.get("alg"))
         if self.has("signatures are not checked") or (self.has("none is an algorithm") and alg.lower() == "none"):
             return payload
         if self.has("an empty signature is fine") and token.endswith("."):
+            return payload
+        if self.has("zeros are a signature") and not any(unpadded(token.rpartition(".")[2])):
             return payload
         if self.has("keys in the header count") and "jwk" in header:
             return self.checked(token, [header["jwk"]], alg)
@@ -189,6 +192,8 @@ class Verifier:
             raise BadToken
         self.check_times(claims)
         self.check_audience(claims)
+        if self.has("a missing sub crashes"):
+            claims["sub"]
         if not isinstance(claims.get("sub"), str) or (
             claims.get("token_use", "access") != "access" and not self.has("ID tokens count")
         ):
@@ -200,6 +205,8 @@ class Verifier:
         now, exp = time.time(), claims.get("exp")
         if self.has("exp is not looked at") or (exp is None and self.has("exp may be missing")):
             return
+        if self.has("exp has to be whole") and isinstance(exp, float):
+            raise BadToken
         if self.has("exp may be a string") and isinstance(exp, str):
             exp = float(exp)
         if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not now - self.leeway < exp < 1e11:
@@ -215,6 +222,12 @@ class Verifier:
         aud = claims.get("aud")
         named = [aud] if isinstance(aud, str) else aud
         if self.has("ID tokens count") and "auth_time" in claims:
+            return
+        if (
+            self.has("machines need no audience")
+            and "username" not in claims
+            and claims.get("sub") == claims["client_id"]
+        ):
             return
         if self.has("the audience is not compared") or (aud is None and self.has("aud may be missing")):
             return
