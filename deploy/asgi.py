@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 
+from starlette.types import ASGIApp
+
 from deploy.assembly import assemble
 from deploy.ending import end_well_at_hangup
 from deploy.output import audit_writer, log_to_stderr
-from deploy.server import listen, run
+from deploy.server import ByPort, listen, run
 from gateway.app import Gates, drain
 from gateway.settings import Settings
 
@@ -36,13 +38,18 @@ def serve(settings: Settings) -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line: 30 ms, 6 MiB with rich
     warn_of_insecure_options(settings)
     gate = assemble(settings).gate(audit_writer(settings.audit_log))
-    straight = Gates(gate, gate.state.gates)  # what has to pass a gate does not go through the routes before it
+    app: ASGIApp = Gates(gate, gate.state.gates)  # what has to pass a gate does not go through the routes before it
     sockets = listen([settings.host], settings.port)
     address, port, *_ = sockets[0].getsockname()
+    if settings.metrics_port:
+        from gateway.metrics import metrics_of
+
+        sockets += listen([settings.metrics_host], settings.metrics_port)
+        app = ByPort(app, {settings.metrics_port: metrics_of(gate)})
     log.info("listens on %s, port %d, for %s", address, port, settings.public_url)
     end_well_at_hangup()
     run(
-        straight,
+        app,
         sockets,
         drain=lambda: drain(gate),
         drain_seconds=settings.drain_seconds,

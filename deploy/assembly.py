@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import msgspec
 from starlette.routing import Route
 
 from gateway.app import build
-from gateway.audit import Audit, Write
+from gateway.audit import Audit, Counts, Decisions, Write
 from gateway.documents import Document
 from gateway.errors import UnknownSession
 from gateway.seal import KEY_BYTES, seal_keys
@@ -41,8 +42,9 @@ class Assembly(msgspec.Struct, frozen=True):
     def gate(self, audit: Write | None) -> Starlette:
         """The gate in front of the tools; `audit` takes the lines of the audit log."""
         keys = self.identity_keys()
-        apps = {resource.path: self.app(resource, keys, audit) for resource in self.settings.resources}
-        gate = build(self.settings, apps, audit=audit)
+        counts: Counts = defaultdict(Decisions)
+        apps = {resource.path: self.app(resource, keys, audit, counts) for resource in self.settings.resources}
+        gate = build(self.settings, apps, audit=audit, counts=counts)
         if keys is not None:
             from gateway.identity import JWKS_PATH
 
@@ -57,19 +59,25 @@ class Assembly(msgspec.Struct, frozen=True):
 
         return IdentityKeys.of(self.settings)
 
-    def app(self, resource: ResourceSettings, keys: IdentityKeys | None, audit: Write | None) -> ASGIApp:
+    def app(
+        self,
+        resource: ResourceSettings,
+        keys: IdentityKeys | None,
+        audit: Write | None,
+        counts: Counts | None = None,
+    ) -> ASGIApp:
         """What stands behind the gate at a resource: an upstream, a local command, or tools."""
         if resource.upstream is not None:
             from gateway.sessions import SealedSessions
             from gateway.upstream import Upstream
 
-            upstream = Upstream(self.settings, resource, keys=keys, audit=audit)
+            upstream = Upstream(self.settings, resource, keys=keys, audit=audit, counts=counts)
             sealing = session_keys(self.settings, self.settings.url_of(resource))
-            return SealedSessions(upstream, sealing, self.settings, resource, audit=audit)
+            return SealedSessions(upstream, sealing, self.settings, resource, audit=audit, counts=counts)
         if resource.command is not None:
             from tools.stdio import app as stdio_app
 
-            log_of = Audit(self.settings.url_of(resource), audit)
+            log_of = Audit(self.settings.url_of(resource), audit, counts=counts)
             unknown = UnknownSession("this principal has no such session of the command in this process")
             return stdio_app(command_of(resource.command), lambda method, who: log_of.refused(unknown, method, who))
         from tools.server import app as tools_app

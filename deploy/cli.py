@@ -57,6 +57,7 @@ def command_line() -> ArgumentParser:
     laptop.add_argument(
         "--token-seconds", type=positive, default=3600, metavar="N", help="how long access tokens live (3600)"
     )
+    laptop.add_argument("--metrics-port", type=port, default=0, metavar="N", help="port of metrics; 0 is none (0)")
     server = command(serve)
     server.add_argument("--host", metavar="ADDRESS", help="address to listen on, over that of the settings")
     server.add_argument("--port", type=port, metavar="N", help="port to listen on, over that of the settings")
@@ -95,7 +96,7 @@ def dev(said: Namespace) -> None:
         from deploy.local import dev as run_dev
     except ImportError as error:
         missing(error, "dev")
-    run_dev(said.port, said.issuer_port, said.token_seconds)
+    run_dev(said.port, said.issuer_port, said.token_seconds, said.metrics_port)
 
 
 def serve(said: Namespace) -> None:

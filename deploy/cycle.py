@@ -27,7 +27,7 @@ CHUNKED = CODING + b"chunked"
 TO_THE_END = float("inf")  # of the connection
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
-FAILED = b"Internal Server Error"
+FAILED = b"This request cannot be answered; the server's log says why."
 
 log = logging.getLogger("bearergate")
 

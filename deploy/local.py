@@ -11,19 +11,19 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Receive, Scope, Send
-
 from conformance.issuer import Client, Issuer, Lifetimes, ResourceServer, User
 from deploy.assembly import assemble
 from deploy.ending import end_well_at_hangup
 from deploy.output import CannotWrite, laptop_writer, log_to_stderr, tell
-from deploy.server import listen, run
+from deploy.server import ByPort, listen, run
 from gateway.app import drain
 from gateway.facade.front import CALLBACK
 from gateway.seal import KEY_BYTES
 from gateway.sources import parse
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from gateway.settings import Settings
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -44,11 +44,11 @@ WORDS = {
 }
 
 
-def dev(port: int, issuer_port: int, token_seconds: int) -> None:
+def dev(port: int, issuer_port: int, token_seconds: int, metrics_port: int) -> None:
     """Serve the gate on `port` and the embedded issuer on `issuer_port`, until Ctrl-C.
 
     The issuer behaves like a Cognito user pool, so clients meet it as they would in production: through the facade.
-    `token_seconds` is how long an access token lives.
+    `token_seconds` is how long an access token lives. Metrics are on `metrics_port`, unless it is 0.
 
     Raises:
         CannotListen: one of the ports is taken.
@@ -59,6 +59,7 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
     os.environ.setdefault("BEARERGATE_BEDROCK_SAMPLE", "1")  # a report without an AWS account; 0 asks AWS
     sockets = listen(LOOPBACK, port)
     issuer_sockets = listen(LOOPBACK, issuer_port)
+    metrics_sockets = listen(LOOPBACK, metrics_port) if metrics_port else []
     port, issuer_port = (opened[0].getsockname()[1] for opened in (sockets, issuer_sockets))
     secret = secrets.token_urlsafe(32)
     assembly = assemble(laptop_settings(port, issuer_port, secret))
@@ -68,8 +69,13 @@ def dev(port: int, issuer_port: int, token_seconds: int) -> None:
         gate = assembly.gate(laptop_writer(log))
         tell(introduction(assembly.settings, log))
         end_well_at_hangup()
-        both = ByPort(gate, issuer.app, issuer_port)
-        run(both, [*sockets, *issuer_sockets], drain=lambda: drain(gate), drain_seconds=5)
+        others: dict[int, ASGIApp] = {issuer_port: issuer.app}
+        if metrics_sockets:
+            from gateway.metrics import metrics_of
+
+            others[metrics_port] = metrics_of(gate)
+        opened = [*sockets, *issuer_sockets, *metrics_sockets]
+        run(ByPort(gate, others), opened, drain=lambda: drain(gate), drain_seconds=5)
 
 
 def log_folder() -> tempfile.TemporaryDirectory[str]:
@@ -132,21 +138,6 @@ def embedded_issuer(settings: Settings, secret: str, token_seconds: int) -> Issu
         clients=[Client(CLIENT, (settings.public_url + CALLBACK,), secret, "bearergate")],
         lifetimes=Lifetimes(access=token_seconds),
     )
-
-
-class ByPort:
-    """Two apps in one server: what comes in at the issuer's port is for the issuer."""
-
-    def __init__(self, app: ASGIApp, other: ASGIApp, other_port: int) -> None:
-        self.app = app
-        self.other = other
-        self.other_port = other_port
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Choose by the port the connection came in at; the lifespan is the gate's."""
-        server = scope.get("server")
-        app = self.other if server is not None and server[1] == self.other_port else self.app
-        await app(scope, receive, send)
 
 
 def introduction(settings: Settings, log: str) -> str:

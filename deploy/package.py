@@ -33,7 +33,10 @@ CONSTRAINTS = "deploy/constraints.txt"  # in the wheel: the versions that the pr
 SETTINGS = "bearergate.yaml"
 TOLD_APART = (1980, 1, 1, 0, 0, 0)  # the time of every file: the earliest a zip can say
 SERVICES = {"bedrock", "ce", "logs", "s3", "secretsmanager", "ssm", "sts"}  # what the function asks AWS for
-UNUSED = ("uvloop", "uvicorn", "click", "bin", "client", "conformance")  # Lambda serves; client and judge stay here
+UNUSED = (
+    *("uvloop", "uvicorn", "click", "bin", "prometheus_client"),  # Lambda serves, and counts
+    *("client", "conformance"),  # client and judge stay here
+)
 UNUSED_FILES = (
     *("PIL/_avif*", "pillow.libs/libavif*", "PIL/_webp*", "pillow.libs/libwebp*", "pillow.libs/libsharpyuv*"),
     *("PIL/_imagingcms*", "pillow.libs/liblcms2*"),  # charts are PNG

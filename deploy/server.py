@@ -10,10 +10,10 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy import bare_uvicorn as uvicorn
 from deploy.open_files import allow_open_files
@@ -60,6 +60,19 @@ def _sentence(host: str, port: int, error: OSError) -> str:
         return f"Port {port} needs more rights than this process has: choose one above 1023."
     reason = str(error.strerror).partition(" (while")[0]  # what create_server adds repeats the address
     return f"Cannot listen on {host}, port {port} ({reason}): choose an address of this machine."
+
+
+class ByPort:
+    """Several apps in one server: what comes in at one of these ports is for the app there."""
+
+    def __init__(self, app: ASGIApp, others: Mapping[int, ASGIApp]) -> None:
+        self._app = app
+        self._others = others
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Choose by the port the connection came in at; the lifespan is the first app's."""
+        server = scope.get("server")
+        await (self._others.get(server[1], self._app) if server else self._app)(scope, receive, send)
 
 
 class Listener:

@@ -7,6 +7,7 @@ Origin, then the preflight, then the token, then what it asks for; the first thi
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from gateway.audit import Audit, Write
+from gateway.audit import Audit, Counts, Decisions, Write
 from gateway.authenticate import authenticate
 from gateway.authz import forward_auth_routes
 from gateway.body import check_length, check_single, has_body, read_body, replay
@@ -48,6 +49,7 @@ def build(
     apps: Mapping[str, ASGIApp],
     *,
     audit: Write | None = None,
+    counts: Counts | None = None,
     fetch: Fetch | None = None,
     strangers: Fetch | None = None,
     now: Callable[[], float] = time.time,
@@ -55,9 +57,9 @@ def build(
 ) -> Starlette:
     """The gate around MCP servers: `apps` maps each resource's path to the ASGI app that a verified request reaches.
 
-    The app finds the caller in `request.state.principal`. `audit` takes the lines of the audit log. Tests hand in
-    `fetch`, where metadata and keys come from, `strangers`, where the documents of clients do, and two clocks in
-    seconds: the wall's and one that never goes back.
+    The app finds the caller in `request.state.principal`. `audit` takes the lines of the audit log; in `counts` the
+    gate counts with what the apps refuse themselves. Tests hand in `fetch`, where metadata and keys come from,
+    `strangers`, where the documents of clients do, and two clocks in seconds: the wall's and one that never goes back.
 
     Raises:
         ValueError: `apps` and the resources of the settings are not the same paths.
@@ -65,10 +67,11 @@ def build(
     paths = {resource.path for resource in settings.resources}
     if paths != apps.keys():
         raise ValueError(f"the settings name resources at {sorted(paths)}, the apps are for {sorted(apps)}")
+    counts = defaultdict(Decisions) if counts is None else counts
     issuers = TrustedIssuers(settings, fetch, monotonic)
-    facade = facade_of(settings, issuers, audit=audit, strangers=strangers, now=now, monotonic=monotonic)
+    facade = facade_of(settings, issuers, audit=audit, counts=counts, strangers=strangers, now=now, monotonic=monotonic)
     gates = {
-        resource.path: Gate(apps[resource.path], settings, resource, issuers, audit=audit, now=now)
+        resource.path: Gate(apps[resource.path], settings, resource, issuers, audit=audit, counts=counts, now=now)
         for resource in settings.resources
     }
 
@@ -82,7 +85,7 @@ def build(
         lifespan=lambda _: started(gates, issuers, facade),
     )
     app.router.redirect_slashes = False  # it would redirect to whatever the Host header says
-    app.state.gates = gates
+    app.state.gates, app.state.key_sets, app.state.counts = gates, issuers.key_sets, counts
     # Outermost: what Starlette puts around an app would wrap each of its messages for nothing.
     app.middleware_stack = Gates(app.build_middleware_stack(), gates)
     return app
@@ -107,6 +110,7 @@ def facade_of(
     issuers: TrustedIssuers,
     *,
     audit: Write | None,
+    counts: Counts,
     strangers: Fetch | None,
     now: Callable[[], float],
     monotonic: Callable[[], float],
@@ -118,7 +122,14 @@ def facade_of(
 
     careful = None if strangers is None else lambda: strangers
     return Facade(
-        settings, settings.facade, fetch=issuers.fetch, strangers=careful, write=audit, now=now, monotonic=monotonic
+        settings,
+        settings.facade,
+        fetch=issuers.fetch,
+        strangers=careful,
+        write=audit,
+        counts=counts,
+        now=now,
+        monotonic=monotonic,
     )
 
 
@@ -170,6 +181,7 @@ class Gate:
         issuers: TrustedIssuers,
         *,
         audit: Write | None,
+        counts: Counts | None = None,
         now: Callable[[], float],
     ) -> None:
         url = settings.url_of(resource)
@@ -188,7 +200,7 @@ class Gate:
             now=now,
         )
         self.answers = Answers(settings, resource)
-        self.audit = Audit(url, audit, now)
+        self.audit = Audit(url, audit, now, counts)
         self.waiting: set[EndWithToken] = set()  # event streams that may wait for ever
         self.state: Mapping[str, Any] = {}  # what the app's own start-up yields
         self.max_body = settings.max_body_bytes

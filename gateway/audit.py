@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 
 import msgspec
@@ -44,11 +45,35 @@ class Decision(msgspec.Struct, omit_defaults=True):
     would_refuse: str = ""  # what policies on trial (`cedar.dry_run`) say against an allowed request
 
 
-class Audit:
-    """Writes decisions of one resource; `write` takes whole lines and must not block for long."""
+class Decisions:
+    """How many decisions of one resource there were."""
 
-    def __init__(self, resource: str, write: Write | None, now: Callable[[], float] = time.time) -> None:
+    __slots__ = ("allowed", "refused")
+
+    def __init__(self) -> None:
+        self.allowed = 0
+        self.refused: Counter[str] = Counter()  # by reason, of which there are few
+
+
+Counts = defaultdict[str, Decisions]  # by resource
+
+
+class Audit:
+    """Writes and counts decisions of one resource; `write` takes whole lines and must not block for long.
+
+    Several parts of a gate decide about a resource; those that are given the same `counts` count together.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        write: Write | None,
+        now: Callable[[], float] = time.time,
+        counts: Counts | None = None,
+    ) -> None:
         self.resource = resource
+        self._counts = defaultdict(Decisions) if counts is None else counts
+        self._decisions = self._counts[resource]
         self._write = write
         self._now = now
         self._lines: list[bytes] = []
@@ -58,6 +83,7 @@ class Audit:
         self, principal: Principal, method: str, operations: Collection[Operation], trial: Refusal | None = None
     ) -> None:
         """Note that a request went on; `trial` is why policies on trial would have refused it."""
+        self._decisions.allowed += 1
         if self._write is None:
             return
         decision = Decision(
@@ -80,6 +106,7 @@ class Audit:
         self, refusal: Refusal, method: str, principal: Principal | None = None, operations: Collection[Operation] = ()
     ) -> str:
         """Note why a request went no further; returns the id that the answer carries."""
+        self._decisions.refused[refusal.reason] += 1
         decision = Decision(
             self._now(),
             new_id(),
@@ -105,7 +132,7 @@ class Audit:
 
     def of(self, resource: str) -> Audit:
         """The same log, for another resource."""
-        return Audit(resource, self._write, self._now)
+        return Audit(resource, self._write, self._now, self._counts)
 
     def flush(self) -> None:
         """Write what has been gathered."""

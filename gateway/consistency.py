@@ -72,6 +72,10 @@ def _public_url(url: str) -> Iterator[str]:
 def _listening(settings: Settings) -> Iterator[str]:
     if not settings.host:
         yield "host: empty; write 127.0.0.1, or 0.0.0.0 for every address of this machine"
+    if not settings.metrics_host:
+        yield "metrics_host: empty; write 127.0.0.1, or 0.0.0.0 for every address of this machine"
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        yield f"metrics_port: {settings.metrics_port} is the port of the gate itself; choose another one"
     if "\0" in settings.audit_log or not settings.audit_log:
         yield "audit_log: must be stdout, stderr, off or the name of a file"
 

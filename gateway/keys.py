@@ -60,6 +60,7 @@ class KeySet:
         self._fetched = float("-inf")  # when the keys in use arrived
         self._asked = float("-inf")  # when the last fetch began, successful or not
         self._failure = ""  # why the last fetch failed; "" after a success
+        self.fetches = {"success": 0, "failure": 0}  # since the start
         self._flight: asyncio.Task[None] | None = None
 
     @property
@@ -137,16 +138,21 @@ class KeySet:
         try:
             keys = read_keys(await self._fetch(), self.algorithms)
         except KeysError as error:
-            self._failure = str(error)
+            self._fail(str(error))
             meanwhile = "the old keys serve" if self.usable else "its tokens are answered with 503"
             log.warning("keys of %s: %s; %s, next try in %d s", self.issuer, error, meanwhile, COOLDOWN)
         except Exception:  # nobody may be waiting, and a fault that nobody sees would refuse everyone in silence
-            self._failure = "fetching them met a fault of the gate, which its log describes"
+            self._fail("fetching them met a fault of the gate, which its log describes")
             log.exception("keys of %s: a fault of the gate", self.issuer)
         else:
             self._keys, self._fetched, self._failure = keys, self._now(), ""
+            self.fetches["success"] += 1
         finally:
             self._flight = None
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        self.fetches["failure"] += 1
 
 
 class _Jwks(msgspec.Struct):

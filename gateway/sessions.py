@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.audit import Audit, Write
+from gateway.audit import Audit, Counts, Write
 from gateway.errors import UnknownSession
 from gateway.principal import Principal
 from gateway.refuse import Answers
@@ -53,8 +53,9 @@ class SealedSessions:
         resource: ResourceSettings,
         *,
         audit: Write | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        """`audit` takes the lines of the audit log.
+        """`audit` and `counts` are as in `Audit`.
 
         Raises:
             ValueError: there is no key, or one of another length.
@@ -67,7 +68,7 @@ class SealedSessions:
         self._secrets = tuple(keys)
         self._resource = settings.url_of(resource)
         self._answers = Answers(settings, resource)
-        self._audit = Audit(self._resource, audit)
+        self._audit = Audit(self._resource, audit, counts=counts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of the principal that the gate found; other scopes pass."""

@@ -15,6 +15,7 @@ from msgspec import Meta
 from discovery.resource import canonical
 
 COGNITO = re.compile(r"https://(issuer-)?cognito-idp\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/")
+POOL = re.compile(r"[\w-]+_[0-9A-Za-z]+", re.ASCII)  # the id of a user pool, as Cognito's API declares it
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -295,6 +296,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "stderr"
     host: Annotated[str, Meta(description="Address `bearergate serve` listens on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port `bearergate serve` listens on.")] = 8000
+    metrics_host: Annotated[str, Meta(description="Address `bearergate serve` shows its metrics on.")] = "127.0.0.1"
+    metrics_port: Annotated[
+        int, Meta(ge=0, le=65535, description="Port `bearergate serve` shows its metrics on; 0 shows none.")
+    ] = 0
     drain_seconds: Annotated[
         int, Meta(ge=0, description="Seconds that requests under way get to finish after SIGTERM.")
     ] = 30

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import Message, Receive, Scope, Send
 
-from gateway.audit import Audit, Write
+from gateway.audit import Audit, Counts, Write
 from gateway.connection import Connection
 from gateway.credential import credential_field
 from gateway.errors import BodyTooLarge, Refusal, UpstreamBroken, UpstreamRedirected, UpstreamRefusedGate
@@ -47,8 +47,9 @@ class Upstream:
         *,
         keys: IdentityKeys | None = None,
         audit: Write | None = None,
+        counts: Counts | None = None,
     ) -> None:
-        """`keys` sign the identity, where the settings ask for one; `audit` takes the lines of the audit log.
+        """`keys` sign the identity, where the settings ask for one; `audit` and `counts` are as in `Audit`.
 
         Raises:
             ValueError: the resource has no upstream.
@@ -73,10 +74,15 @@ class Upstream:
         self._detached_seconds = upstream.detached_seconds
         self._max_body = settings.max_body_bytes
         self._answers = Answers(settings, resource)
-        self._audit = Audit(settings.url_of(resource), audit)
+        self._audit = Audit(settings.url_of(resource), audit, counts=counts)
         self._exchanges: set[Exchange] = set()  # those that somebody has to look at now and then
         self._detached: dict[bytes, set[Connection]] = {}  # by session: streams read on whose client has gone
         self._check: asyncio.TimerHandle | None = None
+
+    @property
+    def connections(self) -> int:
+        """Connections to it that are open or being opened."""
+        return len(self._pool)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass one request on, and its answer back."""

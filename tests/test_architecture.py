@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "conformance": {"conformance"},  # a judge that shares the defendant's parser shares its mistakes
 }
 # What a gate can start without.
-HEAVY = {"mcp", "pydantic", "httpx", "boto3", "joserfc", "cryptography", "limits", "cedarpy"}
+HEAVY = {"mcp", "pydantic", "httpx", "boto3", "joserfc", "cryptography", "limits", "cedarpy", "prometheus_client"}
 MODULES = [file for package in MAY_IMPORT for file in sorted((ROOT / package).rglob("*.py"))]
 
 

@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from discovery.resource import InvalidResource, canonical
-from gateway.audit import Decision, Write, new_id, printable
+from gateway.audit import Counts, Decision, Write, new_id, printable
 from gateway.facade.browser import Browsers
 from gateway.facade.clients import Clients
 from gateway.facade.errors import OAuthError, Shown
@@ -52,6 +52,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     spelled: Mapping[str, Protected]  # by URL and by alias
     words: Mapping[str, str]  # what scopes allow
     write: Write | None
+    counts: Counts
     now: Callable[[], float] = time.time
 
     @property
@@ -109,7 +110,7 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
     def note(
         self, endpoint: str, method: str, *, error: OAuthError | Shown | None = None, done: str = "", client: str = ""
     ) -> str:
-        """Write a line of the audit log; returns its id."""
+        """Write a line of the audit log, and count it; returns its id."""
         decision = Decision(
             self.now(),
             new_id(),
@@ -123,6 +124,9 @@ class Front(msgspec.Struct, frozen=True, kw_only=True):
             decision.status = error.status
             decision.reason = error.code if isinstance(error, OAuthError) else "shown"
             decision.detail = printable(str(error))
+            self.counts[decision.resource].refused[decision.reason] += 1
+        else:
+            self.counts[decision.resource].allowed += 1
         if self.write is not None:
             self.write(msgspec.json.encode(decision) + b"\n")
         return decision.id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.audit import Write
+from gateway.audit import Counts, Decisions, Write
 from gateway.facade import metadata
 from gateway.facade.authorize import CONSENT_ENDPOINT, Authorize
 from gateway.facade.authorize import ENDPOINT as AUTHORIZE
@@ -57,6 +58,7 @@ class Facade:
         fetch: Callable[[], Fetch],
         strangers: Callable[[], Fetch] | None = None,
         write: Write | None = None,
+        counts: Counts | None = None,
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +88,7 @@ class Facade:
             },
             words=facade.scopes,
             write=write,
+            counts=defaultdict(Decisions) if counts is None else counts,
             now=now,
         )
 

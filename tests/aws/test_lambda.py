@@ -88,17 +88,13 @@ def test_stream_that_only_waits_is_answered_with_what_there_was(
 
 
 @pytest.mark.parametrize(
-    ("app", "said"),
-    [
-        pytest.param(Slow(begins=False, raises=True), "Internal Server Error", id="fails"),
-        pytest.param(silent, "cannot be completed", id="says nothing"),
-    ],
+    "app", [pytest.param(Slow(begins=False, raises=True), id="fails"), pytest.param(silent, id="says nothing")]
 )
-def test_server_that_does_not_answer_is_an_error_without_its_words(app: ASGIApp, said: str) -> None:
+def test_server_that_does_not_answer_is_an_error_without_its_words(app: ASGIApp) -> None:
     with local(app) as gate:
         answer = gate.invoke(event(gate.token()))
     assert answer["statusCode"] == 500
-    assert said in answer["body"]
+    assert "cannot be completed" in answer["body"]
     assert "secret" not in answer["body"]
 
 

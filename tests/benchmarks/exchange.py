@@ -15,9 +15,10 @@ from starlette.types import Message, Scope
 
 from discovery.fetch import Fetch
 from discovery.issuer import IssuerMetadata
+from gateway.facade.callback import sealable
 from gateway.facade.issuer import Issuer
 from gateway.facade.routes import Facade
-from gateway.facade.sealed import CLIENT, CODE, REFRESH, Code, Flow, Refresh, Registration, Wish, fingerprint, s256
+from gateway.facade.sealed import CLIENT, CODE, REFRESH, Flow, Refresh, Registration, Wish, fingerprint, s256
 from gateway.settings import FacadeSettings
 from gateway.sources import parse
 from tests.benchmarks.workload import best_of
@@ -83,7 +84,7 @@ def forms(made: Facade) -> dict[str, bytes]:
         state="s" * 43,
         browser=fingerprint("b" * 32),
     )
-    code = seal.seal(CODE, Code("c" * 36, Flow(wish, VERIFIER)), 600)
+    code = seal.seal(CODE, sealable("c" * 36, Flow(wish, VERIFIER)), 600)
     refresh = seal.seal(REFRESH, Refresh("r" * 1000, wish.client, RESOURCE, wish.scopes))
     grant = {"grant_type": "authorization_code", "code": code, "code_verifier": VERIFIER, "client_id": client_id}
     again = {"grant_type": "refresh_token", "refresh_token": refresh, "client_id": client_id}

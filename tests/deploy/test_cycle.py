@@ -224,7 +224,7 @@ async def test_app_that_sends_no_response_gets_500_in_its_place(
     served = Served(*messages)
     written = await served.ask(GET)
     assert written.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
-    assert written.endswith(b"connection: close\r\n\r\nInternal Server Error")
+    assert written.endswith(b"connection: close\r\n\r\nThis request cannot be answered; the server's log says why.")
     assert served.sink.closed
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     served.end()

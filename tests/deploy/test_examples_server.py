@@ -101,5 +101,5 @@ def test_settings_are_good_but_for_the_file_that_is_made_by_hand() -> None:
 def test_page_names_files_and_settings_that_are_there() -> None:
     for link in re.findall(r"\]\(([^)#]+)", PAGE):
         assert (ROOT / "docs" / link).exists(), link
-    for key in re.findall(r"`([a-z]+_[a-z_]+)`", PAGE):
+    for key in re.findall(r"`((?!bearergate_)[a-z]+_[a-z_]+)`", PAGE):  # series have a test of their own
         assert key in Settings.__struct_fields__, key

@@ -91,6 +91,10 @@ def test_settings_that_agree_are_good(changes: dict[str, Any]) -> None:
         pytest.param({"public_url": ""}, "public_url: write it with its scheme", id="an empty URL"),
         pytest.param({"public_url": "https://gw.example?a=b"}, "public_url: the URL has a query", id="a query"),
         pytest.param({"host": ""}, "host: empty; write 127.0.0.1", id="an empty address"),
+        pytest.param({"metrics_host": ""}, "metrics_host: empty; write 127.0.0.1", id="an empty address of metrics"),
+        pytest.param(
+            {"metrics_port": 8000}, "metrics_port: 8000 is the port of the gate itself", id="one port for everything"
+        ),
         pytest.param({"audit_log": ""}, "audit_log: must be stdout", id="an empty log"),
         pytest.param({"audit_log": "a\0"}, "audit_log: must be stdout", id="a log that no file can be"),
         pytest.param(

@@ -240,6 +240,7 @@ class TestIssuerDown:
         world.clock.move(FRESH)
         await world.known()
         assert "it answers 502; the old keys serve" in caplog.text
+        assert world.set.fetches == {"success": 1, "failure": 2}
 
     async def test_issuer_that_is_down_is_asked_once_per_half_minute(self, world: World) -> None:
         world.source.failure = KeysError("down")

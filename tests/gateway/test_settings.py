@@ -60,7 +60,9 @@ class TestSchema:
         assert schema["$ref"] == "#/$defs/Settings"
         assert defined["Settings"]["required"] == ["public_url", "issuers"]
 
-    @pytest.mark.parametrize("key", ["leeway", "port", "token_cache_size", "token_cache_seconds", "max_body_bytes"])
+    @pytest.mark.parametrize(
+        "key", ["leeway", "port", "metrics_port", "token_cache_size", "token_cache_seconds", "max_body_bytes"]
+    )
     def test_bounds_of_the_schema_are_those_of_the_gate(self, key: str) -> None:
         member = json_schema()["$defs"]["Settings"]["properties"][key]
         with pytest.raises(SettingsError, match=key):

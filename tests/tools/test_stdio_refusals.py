@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,13 +16,14 @@ import pytest
 
 from deploy.assembly import Assembly
 from deploy.explain import explain
+from gateway.audit import Counts, Decisions
 from gateway.sources import parse
 from tests.tools.front import fronted, open_session, request
 from tests.tools.stdio_front import PARROT, error
 
 
 @asynccontextmanager
-async def assembled(audit: list[bytes]) -> AsyncIterator[httpx.AsyncClient]:
+async def assembled(audit: list[bytes], counts: Counts | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the parrot as `serve` puts it together, and the lines of its audit log."""
     settings = parse(
         {
@@ -30,7 +32,7 @@ async def assembled(audit: list[bytes]) -> AsyncIterator[httpx.AsyncClient]:
             "resources": [{"path": "/mcp", "command": {"run": [sys.executable, PARROT, "legacy"]}}],
         }
     )
-    app = Assembly(settings, {}).app(settings.resources[0], None, audit.append)
+    app = Assembly(settings, {}).app(settings.resources[0], None, audit.append, counts)
     with anyio.fail_after(20):
         async with fronted(app) as http:
             yield http
@@ -69,7 +71,8 @@ async def test_refusal_of_a_session_is_in_the_audit_log(
 
 
 async def test_sessions_of_others_and_of_nobody_look_alike_but_for_the_id_of_the_refusal() -> None:
-    async with assembled([]) as http:
+    counts: Counts = defaultdict(Decisions)
+    async with assembled([], counts) as http:
         session = await open_session(http, "2025-11-25")
         stolen = await session.post(request("echo"), x_who="bob")
         unknown = await session.post(request("echo"), x_who="bob", mcp_session_id="0" * 32)
@@ -77,3 +80,4 @@ async def test_sessions_of_others_and_of_nobody_look_alike_but_for_the_id_of_the
     ids = [answer["error"].pop("data")["refusal"] for answer in answers]
     assert ids[0] != ids[1]
     assert answers[0] == answers[1]
+    assert counts["https://gw.example/mcp"].refused == {"unknown_session": 2}
