@@ -1,4 +1,4 @@
-"""An app on a real socket, in the test's own event loop."""
+"""An app on a real socket, served as `serve` does it, in the test's own event loop."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.types import ASGIApp
 
-from deploy.server import listen
+from deploy.server import Server, configuration, listen
 
 
 @asynccontextmanager
 async def served(app: ASGIApp, port: int = 0) -> AsyncIterator[str]:
     """The origin at which the app answers, until the end of the block; `port` for an app that must know it before."""
     sockets = listen(["127.0.0.1"], port)
-    config = uvicorn.Config(app, lifespan="on", ws="none", log_config=None, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = Server(configuration(app, 1), lambda: None)
     running = asyncio.create_task(server._serve(sockets))
     while not server.started:
         assert not running.done(), "the app did not start"
