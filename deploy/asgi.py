@@ -11,7 +11,7 @@ from deploy.assembly import assemble
 from deploy.ending import end_well_at_hangup
 from deploy.output import audit_writer, log_to_stderr
 from deploy.server import ByPort, listen, run
-from gateway.app import Gates, drain
+from gateway.app import drain
 from gateway.settings import Settings
 
 log = logging.getLogger("bearergate")
@@ -38,7 +38,7 @@ def serve(settings: Settings) -> None:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # its command line: 30 ms, 6 MiB with rich
     warn_of_insecure_options(settings)
     gate = assemble(settings).gate(audit_writer(settings.audit_log))
-    app: ASGIApp = Gates(gate, gate.state.gates)  # what has to pass a gate does not go through the routes before it
+    app: ASGIApp = gate
     sockets = listen([settings.host], settings.port)
     address, port, *_ = sockets[0].getsockname()
     if settings.metrics_port:

@@ -85,8 +85,12 @@ def test_audit_log_goes_to_standard_error_by_default(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGHUP])
 def test_key_press_or_terminal_that_closes_ends_it_as_well_as_sigterm(tmp_path: Path, stop: signal.Signals) -> None:
-    with serving(tmp_path, stop) as origin:  # which leaves with status 0
-        assert httpx.post(f"{origin}/mcp").status_code == 401
+    before = signal.signal(stop, signal.SIG_DFL)  # a run of tests under nohup ignores some, and so would its children
+    try:
+        with serving(tmp_path, stop) as origin:  # which leaves with status 0
+            assert httpx.post(f"{origin}/mcp").status_code == 401
+    finally:
+        signal.signal(stop, before)
 
 
 def test_start_says_where_it_listens(tmp_path: Path) -> None:
