@@ -323,11 +323,11 @@ class Http1(asyncio.Protocol):
     def answered(self, cycle: Cycle) -> None:
         """The response is complete: the next request that waits is served, or the connection is idle."""
         self._state.total_requests += 1
-        if not cycle.keep_alive:
+        if not cycle.keep_alive or self.transport.is_closing():  # nobody would hear of what still waits
             self.transport.close()
         elif self._waiting:  # and nothing more is read before all that wait are served
             self._serve(self._waiting.pop(0))
-        elif not self.transport.is_closing():
+        else:
             self.resume_reading()
             self._be_idle()
 

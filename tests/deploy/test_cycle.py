@@ -358,6 +358,24 @@ async def test_answer_that_has_begun_comes_before_what_is_said_of_noise() -> Non
     served.end()
 
 
+class Deaf(Sink):
+    """One that loses what is written after the end, as a socket does."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self.closed:
+            super().write(data)
+
+
+async def test_request_that_waits_is_not_served_once_the_connection_closes() -> None:
+    served = Served("turn", START, BODY)
+    served.http.transport = Deaf()
+    served.http.data_received(GET + GET + b"\0")
+    while served.state.tasks:  # as one ends, the next would begin
+        await asyncio.wait(served.state.tasks)
+    assert len(served.scopes) == 1
+    served.end()
+
+
 async def test_request_under_way_is_not_idle() -> None:
     served = Served("turn", START, BODY)
     served.http.idle_seconds = 0
