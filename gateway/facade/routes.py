@@ -81,11 +81,7 @@ class Facade:
                 now=now,
             ),
             resources=tuple(resources.values()),
-            spelled={
-                spelling: resources[resource.path]
-                for resource in settings.behind_facade()
-                for spelling in (settings.url_of(resource), *resource.aliases)
-            },
+            spelled=_spelled(settings, resources),
             words=facade.scopes,
             write=write,
             counts=defaultdict(Decisions) if counts is None else counts,
@@ -137,6 +133,15 @@ def _protected(settings: Settings, resource: ResourceSettings) -> Protected:
         scopes=tuple(resource.scopes),
         allowed=Policy(resource.scopes, resource.rules, settings.scope_hierarchy).known,
     )
+
+
+def _spelled(settings: Settings, resources: dict[str, Protected]) -> dict[str, Protected]:
+    """The resources, by each way to write their URLs."""
+    return {
+        spelling: resources[resource.path]
+        for resource in settings.behind_facade()
+        for spelling in (settings.url_of(resource), *resource.aliases)
+    }
 
 
 def _secret(facade: FacadeSettings) -> str:

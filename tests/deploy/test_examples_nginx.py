@@ -37,24 +37,29 @@ http {{
     include {folder}/mcp.conf;
 }}
 """
+FORWARDING = EXAMPLES / "nginx" / "mcp.conf"
 
 
 @asynccontextmanager
-async def nginx(folder: Path) -> AsyncIterator[Front]:
-    """nginx with the example as its site, the gate beside it and a server behind it."""
+async def nginx(folder: Path, site: Path) -> AsyncIterator[Front]:
+    """nginx with an example as its site, the gate of the same example beside it and a server behind it."""
     port, gate_port = free_port(), free_port()
     origin = f"https://127.0.0.1:{port}"
     pem, trusted = certificate(folder)
     server = McpServer()
-    async with served(server) as upstream, gate(folder / "gate", "nginx", origin, upstream, gate_port) as process:
+    async with (
+        served(server) as upstream,
+        gate(folder / "gate", site.parent.name, origin, upstream, gate_port) as process,
+    ):
         words = {
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
             "mcp.example.com;": "127.0.0.1;",
             "/etc/ssl/mcp.example.com.pem": str(pem),
             "127.0.0.1:8000": f"127.0.0.1:{gate_port}",
-            "127.0.0.1:9000": upstream.removeprefix("http://"),
         }
-        (folder / "mcp.conf").write_text(replaced(EXAMPLES / "nginx" / "mcp.conf", **words))
+        if site == FORWARDING:  # where nginx itself passes requests on
+            words["127.0.0.1:9000"] = upstream.removeprefix("http://")
+        (folder / "mcp.conf").write_text(replaced(site, **words))
         (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
         command = [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
         async with running(command, folder) as proxy, httpx.AsyncClient(base_url=origin, verify=trusted) as client:
@@ -64,7 +69,7 @@ async def nginx(folder: Path) -> AsyncIterator[Front]:
 
 @pytest.fixture(scope="module")
 async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
-    async with nginx(tmp_path_factory.mktemp("nginx")) as fronted:
+    async with nginx(tmp_path_factory.mktemp("nginx"), FORWARDING) as fronted:
         yield fronted
 
 

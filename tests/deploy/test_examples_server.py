@@ -8,18 +8,15 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 
 from deploy.cli import command_line
 from gateway.settings import Settings
 from gateway.sources import parse
-from tests.deploy.fronted import EXAMPLES, Front, McpServer, answers, certificate, gate, program, replaced, running
+from tests.deploy.fronted import EXAMPLES, Front
 from tests.deploy.laptop import ROOT
-from tests.deploy.test_examples_nginx import MAIN
-from tests.ports import free_port
-from tests.served import served
+from tests.deploy.test_examples_nginx import nginx
 
 SERVER = EXAMPLES / "server"
 PAGE = (ROOT / "docs" / "serve.md").read_text()
@@ -27,24 +24,8 @@ PAGE = (ROOT / "docs" / "serve.md").read_text()
 
 @pytest.fixture(scope="module")
 async def front(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Front]:
-    folder = tmp_path_factory.mktemp("server")
-    port, gate_port = free_port(), free_port()
-    origin = f"https://127.0.0.1:{port}"
-    pem, trusted = certificate(folder)
-    server = McpServer()
-    async with served(server) as upstream, gate(folder / "gate", "server", origin, upstream, gate_port) as process:
-        words = {
-            "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
-            "mcp.example.com;": "127.0.0.1;",
-            "/etc/ssl/mcp.example.com.pem": str(pem),
-            "127.0.0.1:8000": f"127.0.0.1:{gate_port}",
-        }
-        (folder / "mcp.conf").write_text(replaced(SERVER / "nginx.conf", **words))
-        (folder / "nginx.conf").write_text(MAIN.format(folder=folder))
-        command = [program("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-        async with running(command, folder) as proxy, httpx.AsyncClient(base_url=origin, verify=trusted) as client:
-            await answers(f"{origin}/healthz", proxy, trusted)
-            yield Front(origin, client, server, [process])
+    async with nginx(tmp_path_factory.mktemp("server"), SERVER / "nginx.conf") as fronted:
+        yield fronted
 
 
 async def test_challenge_leads_to_the_metadata(front: Front) -> None:
