@@ -8,7 +8,6 @@ import sys
 from starlette.types import ASGIApp
 
 from deploy.assembly import assemble
-from deploy.ending import end_well_at_hangup
 from deploy.output import audit_writer, log_to_stderr
 from deploy.server import ByPort, listen, run
 from gateway.app import drain
@@ -47,7 +46,6 @@ def serve(settings: Settings) -> None:
         sockets += listen([settings.metrics_host], settings.metrics_port)
         app = ByPort(app, {settings.metrics_port: metrics_of(gate)})
     log.info("listens on %s, port %d, for %s", address, port, settings.public_url)
-    end_well_at_hangup()
     run(
         app,
         sockets,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from conformance.issuer import Client, Issuer, Lifetimes, ResourceServer, User
 from deploy.assembly import assemble
-from deploy.ending import end_well_at_hangup
 from deploy.output import CannotWrite, laptop_writer, log_to_stderr, tell
 from deploy.server import ByPort, listen, run
 from gateway.app import drain
@@ -68,7 +67,6 @@ def dev(port: int, issuer_port: int, token_seconds: int, metrics_port: int) -> N
         log = str(Path(folder) / "audit.jsonl")
         gate = assembly.gate(laptop_writer(log))
         tell(introduction(assembly.settings, log))
-        end_well_at_hangup()
         others: dict[int, ASGIApp] = {issuer_port: issuer.app}
         if metrics_sockets:
             from gateway.metrics import metrics_of

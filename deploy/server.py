@@ -16,6 +16,7 @@ from types import FrameType
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy import bare_uvicorn as uvicorn
+from deploy.ending import end_well_at_hangup
 from deploy.open_files import allow_open_files
 
 BACKLOG = 4096  # connections that may wait to be accepted
@@ -173,10 +174,11 @@ def configuration(app: ASGIApp, drain_seconds: int) -> uvicorn.Config:
 
 
 def run(app: ASGIApp, sockets: list[socket.socket], *, drain: Callable[[], None], drain_seconds: int) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way then get `drain_seconds` to finish."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; requests under way then get `drain_seconds` to finish."""
     settle()
     allow_open_files()
     signal.signal(signal.SIGTERM, _exit)  # uvicorn raises the signal again when all is done
+    end_well_at_hangup()
     with contextlib.suppress(KeyboardInterrupt):
         Server(configuration(app, drain_seconds), drain).run(sockets)
 
