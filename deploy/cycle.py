@@ -24,7 +24,6 @@ LENGTH, CODING, CONNECTION = b"content-length: ", b"transfer-encoding: ", b"conn
 FRAMING = frozenset({LENGTH, CODING, CONNECTION})
 CLOSE = CONNECTION + b"close"
 CHUNKED = CODING + b"chunked"
-TO_THE_END = float("inf")  # of the connection
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 FAILED = b"This request cannot be answered; the server's log says why."
@@ -32,19 +31,18 @@ FAILED = b"This request cannot be answered; the server's log says why."
 log = logging.getLogger("bearergate")
 
 
-class Beginnings(dict[bytes, bytes]):
-    """How the line of a header begins, by name; each name is looked at once."""
-
-    def __missing__(self, name: bytes) -> bytes:
-        if TOKEN.fullmatch(name) is None:
-            raise RuntimeError(f"the app sent a header of the name {name[:100]!a}")
-        begin = name.lower() + b": "
-        if len(self) < MAX_KNOWN and len(name) < 64:
-            self[name] = begin
-        return begin
+# How the line of a header begins, by name; those that are compared with are the same objects.
+_beginnings = {begin[:-2]: begin for begin in FRAMING}
 
 
-_beginnings = Beginnings({begin[:-2]: begin for begin in FRAMING})  # those that are compared with are the same objects
+def beginning(name: bytes) -> bytes:
+    """How the line of a header of this name begins; each name is looked at once."""
+    if TOKEN.fullmatch(name) is None:
+        raise RuntimeError(f"the app sent a header of the name {name[:100]!a}")
+    begin = name.lower() + b": "
+    if len(_beginnings) < MAX_KNOWN and len(name) < 64:
+        _beginnings[name] = begin
+    return begin
 
 
 class Cycle:
@@ -83,7 +81,7 @@ class Cycle:
         self._news: asyncio.Event | None = None  # of it, where somebody waits
         self._started = False  # the response
         self._chunked = False
-        self._left: float = 0  # bytes of the response that are to come, where it is not chunked
+        self._left: int | None = 0  # bytes of the response that are to come; None where nobody counts them
         self._head = b""  # of the response, held back for a body that may follow at once
 
     # What comes from the client.
@@ -181,7 +179,7 @@ class Cycle:
         if not self._started and kind == "http.response.start":
             self._start(message)
         elif self._started and not self.complete and kind == "http.response.body":
-            self._go_on(message.get("body", b""), more=message.get("more_body", False))
+            self._go_on(bytes(message.get("body", b"")), more=bool(message.get("more_body")))
         else:
             raise RuntimeError(f"the app sent {kind!a} out of its turn")
 
@@ -190,7 +188,7 @@ class Cycle:
         lines = [STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status, *self._connection.own_lines]
         framing: dict[bytes, bytes] = {}
         for name, value in headers:
-            begin = _beginnings[name]
+            begin = _beginnings.get(name) or beginning(name)
             lines.append(begin + value)
             if begin in FRAMING:
                 framing[begin] = value
@@ -219,7 +217,7 @@ class Cycle:
         elif CODING in said:
             self._chunked = True
         elif self.scope["http_version"] == "1.0":
-            self._left = TO_THE_END
+            self._left = None
         else:
             self._chunked = True
             lines.append(CHUNKED)
@@ -231,9 +229,10 @@ class Cycle:
             data = b"%x\r\n%b\r\n%b" % (len(body), body, end) if body else end
         else:
             data = b"" if self.scope["method"] == "HEAD" else body
-            self._left -= len(data)
-            if self._left < 0 or (0 < self._left < TO_THE_END and not more):
-                raise RuntimeError(f"the app's response has {'more' if self._left < 0 else 'less'} than Content-Length")
+            if self._left is not None:
+                self._left = left = self._left - len(data)
+                if left < 0 or (left > 0 and not more):
+                    raise RuntimeError(f"the app's response has {'more' if left < 0 else 'less'} than Content-Length")
         if self._head:
             data, self._head = self._head + data, b""
         if data:

@@ -65,30 +65,19 @@ class TooManyPipelined(Exception):
     """Stops the parser, too."""
 
 
-class Trailers(list[tuple[bytes, bytes]]):
-    """Where trailers go: nowhere. The fields were judged before them and must not change (RFC 9110 §6.5.1)."""
+class Http1:
+    """A connection that a client opened; an `asyncio.Protocol` in all but name, for compiled classes inherit none."""
 
-    def append(self, _: tuple[bytes, bytes]) -> None:
-        """Keep nothing."""
-
-
-NO_MORE_FIELDS = Trailers()
-
-
-class Http1(asyncio.Protocol):
-    """A connection that a client opened."""
-
-    head_seconds = HEAD_SECONDS
-    body_seconds = BODY_SECONDS
-
+    __deletable__ = ("_parser",)  # how mypyc is told of a `del`
     __slots__ = (
-        "__weakref__",
         "_app",
         "_app_state",
+        "_body_seconds",
         "_check",
         "_chunk",
         "_client",
         "_fields",
+        "_head_seconds",
         "_idle_since",
         "_idle_timer",
         "_last",
@@ -112,10 +101,20 @@ class Http1(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        head_seconds: float = HEAD_SECONDS,
+        body_seconds: float = BODY_SECONDS,
+        idle_seconds: float | None = None,
+    ) -> None:
         """As uvicorn makes its protocols: `app_state` is what the app's start-up yielded."""
         self.loop = asyncio.get_running_loop()
-        self.idle_seconds: float = config.timeout_keep_alive
+        self.idle_seconds = float(config.timeout_keep_alive) if idle_seconds is None else idle_seconds
+        self._head_seconds, self._body_seconds = head_seconds, body_seconds
         self.full: asyncio.Event | None = None  # set when the client takes more again
         self._app = config.loaded_app
         self._app_state = app_state
@@ -124,7 +123,7 @@ class Http1(asyncio.Protocol):
         # What follows a request that was to be the last is not read, rather than an error in the middle of its answer.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._url = b""
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] | None = []  # of a head; None once it is complete
         self._served: Cycle | None = None  # the request that is being answered, or was at last
         self._last: Cycle | None = None  # the one that came last
         self._waiting: list[Cycle] = []  # a deque takes half a kilobyte, and mostly nobody waits
@@ -160,6 +159,9 @@ class Http1(asyncio.Protocol):
         self._served = self._last = None
         del self._parser  # which holds this connection, as did the requests: they all go without garbage collection
         self.resume_writing()
+
+    def eof_received(self) -> None:
+        """A client that ends its side has left: nothing waits for an answer that nobody reads."""
 
     def pause_writing(self) -> None:
         """The client is slow to take the response."""
@@ -197,7 +199,7 @@ class Http1(asyncio.Protocol):
         if begins or self._progress or self._part is Part.BODY:
             self._since = self.loop.time()
         if self._check is None:
-            self._check = self.loop.call_later(self.head_seconds, self._end_if_late)
+            self._check = self.loop.call_later(self._head_seconds, self._end_if_late)
 
     def _end_if_late(self) -> None:
         self._check = None
@@ -206,9 +208,9 @@ class Http1(asyncio.Protocol):
         now = self.loop.time()
         if self.paused:
             self._since = now  # it is the app that is slow
-        left = self._since + (self.head_seconds if self._part is Part.HEAD else self.body_seconds) - now
+        left = self._since + (self._head_seconds if self._part is Part.HEAD else self._body_seconds) - now
         if left > 0:
-            self._check = self.loop.call_later(min(left, self.head_seconds), self._end_if_late)
+            self._check = self.loop.call_later(min(left, self._head_seconds), self._end_if_late)
         else:
             self.transport.abort()
 
@@ -250,23 +252,24 @@ class Http1(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head, or of the trailers."""
-        self._fields.append((name.lower(), value))
+        """A field of the head; trailers are dropped, as it was judged without them (RFC 9110 §6.5.1)."""
+        if self._fields is not None:
+            self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """A head is complete: the app gets the request, unless the head is too large."""
         self._part, self._progress = Part.BODY, True
-        fields, parser = self._fields, self._parser
+        fields, parser = self._fields or [], self._parser
         if len(self._waiting) >= PIPELINED:
             self.transport.abort()
             raise TooManyPipelined
         if len(fields) > HEAD_FIELDS or (
-            self._unfinished + self._chunk > HEAD_BYTES and self._head_bytes() > HEAD_BYTES
+            self._unfinished + self._chunk > HEAD_BYTES and self._head_bytes(fields) > HEAD_BYTES
         ):
             self._too_large = True
             raise HeadTooLarge
         self._unfinished = 0
-        self._fields = NO_MORE_FIELDS
+        self._fields = None
         version = parser.get_http_version()
         path, raw_path, query = known_target(self._url) if len(self._url) <= KNOWN_BYTES else target(self._url)
         scope: Scope = {
@@ -305,8 +308,8 @@ class Http1(asyncio.Protocol):
         if self._last is not None and not self._last.complete:
             self._last.end()
 
-    def _head_bytes(self) -> int:
-        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._fields)
+    def _head_bytes(self, fields: list[tuple[bytes, bytes]]) -> int:
+        return len(self._url) + sum([len(name) + len(value) + 4 for name, value in fields])
 
     # What the requests on it call.
 
@@ -334,7 +337,7 @@ class Http1(asyncio.Protocol):
     @property
     def own_lines(self) -> list[bytes]:
         """The lines of every head that are the server's to say."""
-        return [b"%b: %b" % field for field in self._state.default_headers]
+        return [b"%b: %b" % (name, value) for name, value in self._state.default_headers]
 
     def write(self, data: bytes) -> None:
         """Write to the client."""
@@ -373,7 +376,7 @@ def target(url: bytes) -> tuple[str, bytes, bytes]:
         HttpParserError: it is no target.
         UnicodeDecodeError: it holds what is not ASCII.
     """
-    parsed = httptools.parse_url(url)
+    parsed: Any = httptools.parse_url(url)  # its types know no target without a query
     raw_path: bytes = parsed.path
     path = raw_path.decode("ascii")
     return unquote(path) if "%" in path else path, raw_path, parsed.query or b""

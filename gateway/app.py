@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -22,7 +21,7 @@ from gateway.body import check_length, check_single, has_body, read_body, replay
 from gateway.documents import not_found, public_routes
 from gateway.errors import Refusal
 from gateway.issuers import TrustedIssuers
-from gateway.lifespan import lifespan_of
+from gateway.lifespan import started
 from gateway.operation import Operation, check_mirrored, operations
 from gateway.origin import Origins
 from gateway.paths import ByPath
@@ -35,8 +34,6 @@ from gateway.verified_tokens import VerifiedTokens
 from gateway.verifier import Verifier
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from discovery.fetch import Fetch
     from gateway.cedar import Cedar
     from gateway.facade.routes import Facade
@@ -89,20 +86,6 @@ def build(
     # Outermost: what Starlette puts around an app would wrap each of its messages for nothing.
     app.middleware_stack = Gates(app.build_middleware_stack(), gates)
     return app
-
-
-@asynccontextmanager
-async def started(gates: Mapping[str, Gate], issuers: TrustedIssuers, facade: Facade | None) -> AsyncIterator[None]:
-    """Everything that has to be started with the server, and is stopped with it in the opposite order."""
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(issuers.close)
-        if facade is not None:
-            stack.push_async_callback(facade.close)
-        issuers.fetch_ahead()
-        for gate in gates.values():
-            stack.callback(gate.audit.flush)
-            gate.state = await stack.enter_async_context(lifespan_of(gate.app))
-        yield
 
 
 def facade_of(

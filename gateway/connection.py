@@ -19,8 +19,8 @@ HELD_BYTES = 64 * 1024  # of a body waiting for the client, before reading stops
 DOUBTFUL_SECONDS = 0.05  # unused for longer, a connection is looked at before it is used
 
 
-class Connection(asyncio.Protocol):
-    """A connection, and the exchange it serves."""
+class Connection:
+    """A connection, and the exchange it serves; an `asyncio.Protocol` but in name, as compiled classes inherit none."""
 
     __slots__ = (
         "_chunks",
@@ -200,6 +200,9 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
         self.wake()
         self._ended(self)
+
+    def eof_received(self) -> None:
+        """The upstream ends its side: the connection ends."""
 
     def pause_writing(self) -> None:
         """The upstream is slow to take the request."""

@@ -1,16 +1,35 @@
-"""Starts and stops an app that stands behind the gate, the way a server would (ASGI lifespan protocol)."""
+"""Starts and stops the gate and the apps behind it, the way a server would (ASGI lifespan protocol)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message
 
+if TYPE_CHECKING:
+    from gateway.app import Gate
+    from gateway.facade.routes import Facade
+    from gateway.issuers import TrustedIssuers
+
 log = logging.getLogger("bearergate")
+
+
+@asynccontextmanager
+async def started(gates: Mapping[str, Gate], issuers: TrustedIssuers, facade: Facade | None) -> AsyncIterator[None]:
+    """Everything that has to be started with the server, and is stopped with it in the opposite order."""
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(issuers.close)
+        if facade is not None:
+            stack.push_async_callback(facade.close)
+        issuers.fetch_ahead()
+        for gate in gates.values():
+            stack.callback(gate.audit.flush)
+            gate.state = await stack.enter_async_context(lifespan_of(gate.app))
+        yield
 
 
 @asynccontextmanager

@@ -97,7 +97,7 @@ class Pool:
         self._opening += 1
         try:
             async with asyncio.timeout(settings.connect_seconds):
-                transport, connection = await loop.create_connection(
+                transport, connection = await loop.create_connection(  # type: ignore[type-var]  # see `Connection`
                     lambda: Connection(loop, settings.max_header_bytes, self._lost),
                     self._host,
                     self._port,

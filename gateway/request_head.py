@@ -7,7 +7,6 @@ as the laxest reader behind would read them: `X_Forwarded_User` and `X-Forwarded
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 from starlette.types import Scope
@@ -47,20 +46,6 @@ MAX_KNOWN = 512  # names remembered
 OTHER = re.compile(rb"[^a-z0-9]")
 
 
-class Beginnings(dict[bytes, bytes]):
-    """How the line of a header begins, by name, decided once for each; b"" for what does not cross."""
-
-    def __init__(self, crosses: Callable[[bytes], bool]) -> None:
-        super().__init__()
-        self._crosses = crosses
-
-    def __missing__(self, name: bytes) -> bytes:
-        begin = b"%b: " % name if self._crosses(name) else b""
-        if len(self) < MAX_KNOWN and len(name) < 64:
-            self[name] = begin
-        return begin
-
-
 class RequestHeads:
     """Makes the heads of requests to one upstream; what depends on the settings alone is made once."""
 
@@ -74,7 +59,7 @@ class RequestHeads:
         self._own = frozenset(spelled(name.encode()) for name in own)
         self._of_pages = () if settings.preserve_host else tuple(name.encode() for name in OF_PAGES)
         self._max_bytes = settings.max_header_bytes
-        self._known = Beginnings(self._crosses)
+        self._known: dict[bytes, bytes] = {}  # how the line of a header begins, by name; b"" for what does not cross
         if settings.preserve_host:
             self._known[b"host"] = b"host: "
         self._plain = {method: self._line(method, self._base) for method in METHODS}
@@ -91,7 +76,9 @@ class RequestHeads:
         lines = [line]
         known, named = self._known, KEPT_ALIVE
         for name, value in scope["headers"]:
-            begin = known[name]
+            begin = known.get(name)
+            if begin is None:
+                begin = self._beginning(name)
             if begin:
                 lines.append(begin + value)
             elif name == b"connection":
@@ -117,6 +104,13 @@ class RequestHeads:
 
     def _line(self, method: str, target: bytes) -> bytes:
         return b"%b %b HTTP/1.1%b" % (method.encode(), target, self._host)
+
+    def _beginning(self, name: bytes) -> bytes:
+        """How the line of a header of this name begins, decided once for each."""
+        begin = b"%b: " % name if self._crosses(name) else b""
+        if len(self._known) < MAX_KNOWN and len(name) < 64:
+            self._known[name] = begin
+        return begin
 
     def _crosses(self, name: bytes) -> bool:
         read = spelled(name)

@@ -32,21 +32,22 @@ MAX_KNOWN = 512  # names remembered
 NO_BUFFERING = (b"x-accel-buffering", b"no")  # asks proxies before the gate (MCP 2026-07-28, Receiving Messages)
 
 
-class Names(dict[bytes, bytes | None]):
-    """A name as upstreams spell it, in lower case; None for what does not cross, b"" for that which tells something."""
-
-    def __missing__(self, spelled: bytes) -> bytes | None:
-        name: bytes | None = spelled.lower()
-        if name in TELLING:
-            name = b""
-        elif name in SILENT or spelled.lower().startswith(b"access-control-"):
-            name = None
-        if len(self) < MAX_KNOWN and len(spelled) < 64:
-            self[spelled] = name
-        return name
+# Names as upstreams spell them, in lower case; None for what does not cross, b"" for that which tells something.
+_names: dict[bytes, bytes | None] = {}
+_UNKNOWN = b"?"  # is no name
 
 
-_names = Names()
+def crossing(spelled: bytes) -> bytes | None:
+    """The name under which a field crosses, decided once for each spelling; what it is otherwise stands above."""
+    lower = spelled.lower()
+    name: bytes | None = lower
+    if lower in TELLING:
+        name = b""
+    elif lower in SILENT or lower.startswith(b"access-control-"):
+        name = None
+    if len(_names) < MAX_KNOWN and len(spelled) < 64:
+        _names[spelled] = name
+    return name
 
 
 class ResponseHead(NamedTuple):
@@ -72,7 +73,9 @@ def response_head(status: int, version: str, fields: list[tuple[bytes, bytes]], 
     kept = []
     told: dict[bytes, bytes] = {}
     for spelled, value in fields:
-        name = _names[spelled]
+        name = _names.get(spelled, _UNKNOWN)
+        if name is _UNKNOWN:
+            name = crossing(spelled)
         if name:
             kept.append((name, value))
         elif name is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,12 +16,7 @@ from tests.attacks.wire import CHUNKED, HEAD, HEALTH, HONEST, TOKEN, TWO, answer
 assert (HEAD_SECONDS, BODY_SECONDS) == (10, 30)
 
 
-class Hasty(Http1):
-    """The same limits, soon reached."""
-
-    head_seconds = 0.2
-    body_seconds = 0.4
-
+hasty = partial(Http1, head_seconds=0.2, body_seconds=0.4)  # the same limits, soon reached
 
 FIELD = b"X: " + b"a" * (HEAD_BYTES + 1) + b"\r\n"
 TOO_LARGE: list[Any] = [
@@ -111,7 +107,7 @@ SLOW: list[Any] = [
 
 @pytest.mark.parametrize("pieces", SLOW)
 async def test_request_that_stops_in_the_middle_loses_its_connection(pieces: list[bytes]) -> None:
-    async with wired(protocol=Hasty) as wire:
+    async with wired(protocol=hasty) as wire:
         connection = await wire.connect()
         for piece in pieces:
             await connection.send(fill(wire, piece))
@@ -122,7 +118,7 @@ async def test_request_that_stops_in_the_middle_loses_its_connection(pieces: lis
 
 
 async def test_request_that_comes_in_pieces_but_in_time_loses_nothing() -> None:
-    async with wired(protocol=Hasty) as wire:
+    async with wired(protocol=hasty) as wire:
         slow = await wire.connect()
         await slow.send(HEAD)
         other = await wire.connect()
@@ -136,19 +132,14 @@ async def test_request_that_comes_in_pieces_but_in_time_loses_nothing() -> None:
 
 
 async def test_connection_that_says_nothing_is_closed_like_an_idle_one() -> None:
-    class Impatient(Http1):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self.idle_seconds = 0  # seconds
-
-    async with wired(protocol=Impatient) as wire:
+    async with wired(protocol=partial(Http1, idle_seconds=0.0)) as wire:
         connection = await wire.connect()
         assert await connection.status() == 0
         await connection.close()
 
 
 async def test_drip_does_not_prolong_a_head_but_does_prolong_a_body() -> None:
-    async with wired(protocol=Hasty) as wire:
+    async with wired(protocol=hasty) as wire:
         head, body = await wire.connect(), await wire.connect()
         await head.send(HEAD)
         await body.send(fill(wire, HEAD + TOKEN) + b"Content-Length: 1000\r\n\r\n")
@@ -176,7 +167,7 @@ async def test_client_is_not_blamed_for_an_app_that_is_slow() -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
-    async with wired(slow, protocol=Hasty) as wire:
+    async with wired(slow, protocol=hasty) as wire:
         patient, waiting = await wire.connect(), await wire.connect()
         await patient.send(HEAD + TWO)
         large = asyncio.ensure_future(waiting.send(HEAD + b"Content-Length: 3000000\r\n\r\n" + b"a" * 3_000_000))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
@@ -32,11 +32,23 @@ class Wire:
 
     door: Gated
     port: int
+    state: ServerState
+
+    @property
+    def connections(self) -> set[Http1]:
+        """Those that are open, on the server's side."""
+        return cast("set[Http1]", self.state.connections)
 
     @property
     def reached(self) -> int:
         """How many requests the app has seen since the gate got its keys."""
         return len(self.door.app.scopes) - 1
+
+    async def left(self) -> None:
+        """Wait until the server has seen the last connection go."""
+        async with asyncio.timeout(PATIENCE):
+            while self.state.connections:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
 
     async def connect(self) -> Connection:
         """A new connection to it."""
@@ -81,19 +93,18 @@ class Connection:
 
 @asynccontextmanager
 async def wired(
-    app: ASGIApp | None = None, protocol: type[Http1] | None = None, **settings: Any
+    app: ASGIApp | None = None, protocol: Callable[..., Http1] = Http1, **settings: Any
 ) -> AsyncIterator[Wire]:
     """A standing gate, served on a socket as `serve` does it."""
     async with standing(**settings) as door:
         config = configuration(app or door.gate, 1)
         config.lifespan = "off"  # its start-up has run
         config.load()
-        speak = protocol or Http1
-        assert config.http_protocol_class is Http1
+        assert cast("object", config.http_protocol_class) is Http1
         state, loop = ServerState(), asyncio.get_running_loop()
-        server = await loop.create_server(lambda: speak(config, state, {}), "127.0.0.1", 0)
+        server = await loop.create_server(lambda: cast("asyncio.Protocol", protocol(config, state, {})), "127.0.0.1", 0)
         try:
-            yield Wire(door, server.sockets[0].getsockname()[1])
+            yield Wire(door, server.sockets[0].getsockname()[1], state)
         finally:
             server.close()
             for connection in list(state.connections):

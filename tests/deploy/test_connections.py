@@ -99,63 +99,42 @@ async def test_listener_that_waits_to_try_again_can_be_closed() -> None:
         assert listener._again.cancelled()
 
 
-class Known(Http1):
-    """One that the test can look at."""
-
-    met: list[Known]
-    over: asyncio.Event
-
-    @property
-    def has_timer(self) -> bool:
-        return self._idle_timer is not None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.met.append(self)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        self.over.set()
-
-
-def known() -> type[Known]:
-    """A class of its own for each test."""
-    return type("Mine", (Known,), {"met": [], "over": asyncio.Event()})
-
-
 async def test_connection_that_broke_leaves_no_timer() -> None:
-    mine = known()
-    async with wired(protocol=mine) as wire:
+    async with wired() as wire:
         connection = await wire.connect()
         await connection.send(fill(wire, HONEST))
         assert await connection.status() == 200
-        (protocol,) = mine.met
+        (protocol,) = wire.connections
         timer = protocol._idle_timer
         assert timer is not None
         opened = connection.writer.get_extra_info("socket")
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
         connection.writer.transport.abort()
-        await mine.over.wait()
+        await wire.left()
         assert timer.cancelled()
 
 
+def timer_of(protocol: Http1) -> asyncio.TimerHandle | None:
+    """The one that ends it when it is idle."""
+    return protocol._idle_timer
+
+
 async def test_timer_of_idle_connections_closes_no_other() -> None:
-    mine = known()
-    async with wired(protocol=mine) as wire:
+    async with wired() as wire:
         connection = await wire.connect()
         await connection.send(fill(wire, HONEST))
         assert await connection.status() == 200
-        (protocol,) = mine.met
+        (protocol,) = wire.connections
         protocol._end_if_idle()  # that the connection began with: it was used since
-        assert protocol.has_timer  # set anew
+        assert timer_of(protocol)  # set anew
         protocol._idle_since = None  # a request is under way
         protocol._end_if_idle()
-        assert protocol._idle_timer is None
+        assert timer_of(protocol) is None
         assert await connection.is_open()
-        assert protocol.has_timer
-        protocol.idle_seconds = 0  # seconds
+        assert timer_of(protocol)
+        protocol.idle_seconds = 0.0  # seconds
         protocol._end_if_idle()
-        await mine.over.wait()
+        await wire.left()
         await connection.close()
 
 

@@ -195,13 +195,20 @@ async def test_process_that_may_open_no_more_files_says_so() -> None:
 
 async def test_connection_that_is_lost_as_it_is_given_out_is_a_refusal() -> None:
     app = proxy(NOWHERE)
-    lost = Connection(asyncio.get_running_loop(), 65_536, lambda _: None)  # which never had a transport
+    loop = asyncio.get_running_loop()
+    lost = Connection(loop, 65_536, lambda _: None)
+    closing = iter([False])  # when it is chosen; and then
 
-    class Handing(Pool):
-        def unused(self) -> Connection:
-            return lost
+    class Fickle(asyncio.Transport):
+        def is_closing(self) -> bool:
+            return next(closing, True)
 
-    app._pool = Handing("127.0.0.1", 1, None, UpstreamSettings(url=NOWHERE))
+        def abort(self) -> None:
+            assert next(closing, None) is None  # it was chosen
+
+    lost.connection_made(Fickle())
+    lost.unused_since = loop.time()
+    app._pool._unused.append(lost)
     start, _ = await called(app, [])
     assert start["status"] == 502
 
