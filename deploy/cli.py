@@ -138,10 +138,13 @@ def judge_server(arguments: list[str]) -> NoReturn:
 
 
 def print_version() -> None:
-    """Print the version that is installed."""
+    """Print the version that is installed, and whether its hot modules are compiled."""
     from importlib.metadata import version
+    from importlib.util import find_spec
 
-    print(version("bearergate"))
+    spec = find_spec("gateway.upstream")
+    compiled = spec is not None and spec.origin is not None and not spec.origin.endswith(".py")
+    print(version("bearergate") + (" (compiled)" if compiled else ""))
 
 
 def settings_of(file: Path | None, **over: str | int | None) -> Settings:

@@ -5,6 +5,7 @@ what is behind.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import json
 import os
@@ -12,22 +13,26 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
 from joserfc.jwk import RSAKey
 
 from conformance.issuer import Issuer, User
+from tests.compiled import wheel
 from tests.gated import keys
 
 ROOT = Path(__file__).parents[2]
 TICKS = os.sysconf("SC_CLK_TCK")
 ANSWER = '{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"Hello, Ada!"}]}}'
-PORTS = ("behind", "bearergate", "haproxy", "jwt", "nginx", "events", "fastmcp", "fastmcp behind")
+PORTS = ("behind", "bearergate", "source", "haproxy", "jwt", "nginx", "events", "fastmcp", "fastmcp behind")
 RESOURCE = "http://127.0.0.1:{port}/mcp"
 
 BEHIND = """
@@ -87,7 +92,7 @@ VERIFY = """
   http-request deny deny_status 401 unless {{ var(txn.bearer),jwt_verify(txn.alg,"{folder}/key.pem") 1 }}
 """
 OURS = """
-public_url: http://127.0.0.1:{port}
+public_url: {public_url}
 port: {port}
 issuers: [{{issuer: '{issuer}', jwks_uri: 'http://127.0.0.1:{behind}/jwks', token_type: at+jwt}}]
 resources: [{{scopes: ['mcp:use'], upstream: {{url: 'http://127.0.0.1:{upstream}/mcp'}}}}]
@@ -173,11 +178,13 @@ class Machine:
         text = HAPROXY.format(verify=checks, **names)
         return self._started("jwt" if verify else "haproxy", text, ["haproxy", "-db", "-q", "-f"])
 
-    def bearergate(self, upstream: int | None = None) -> Front:
-        """The gate, as anyone would start it, before the server behind or the one at another port."""
-        names = self._names("bearergate")
-        text = OURS.format(issuer=self.issuer.url, upstream=upstream or self.ports["behind"], **names)
-        return self._started("bearergate", text, [sys.executable, "-m", "deploy.cli", "serve", "-f"])
+    def bearergate(self, upstream: int | None = None, *, compiled: bool = True) -> Front:
+        """The gate, compiled as for a server or as it is, before the server behind or the one at another port."""
+        name = "bearergate" if compiled else "source"
+        behind, public_url = upstream or self.ports["behind"], self.resource.removesuffix("/mcp")
+        text = OURS.format(issuer=self.issuer.url, public_url=public_url, upstream=behind, **self._names(name))
+        home = compiled_tree() if compiled else ROOT
+        return self._started(name, text, [sys.executable, "-m", "deploy.cli", "serve", "-f"], home)
 
     def fastmcp(self) -> Front:
         """FastMCP's proxy with its verifier of JWTs, before a server of its own, as it needs a real one."""
@@ -193,21 +200,31 @@ class Machine:
     def _names(self, name: str) -> dict[str, object]:
         return {"folder": self.folder, "port": self.ports[name], "behind": self.ports["behind"]}
 
-    def _started(self, name: str, text: str, command: list[str]) -> Front:
+    def _started(self, name: str, text: str, command: list[str], home: Path = ROOT) -> Front:
         file = self.folder / f"{name}.conf"
         file.write_text(text)
-        return self._running(name, [*command, str(file)])
+        return self._running(name, [*command, str(file)], home)
 
-    def _running(self, name: str, command: list[str]) -> Front:
+    def _running(self, name: str, command: list[str], home: Path = ROOT) -> Front:
         path = f"{os.environ['PATH']}:/usr/sbin"
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "PATH": path}
+        environment = os.environ | {"PYTHONPATH": str(home), "PATH": path}
         if shutil.which(command[0], path=path) is None:
             raise SystemExit(f"{command[0]} is missing: apt-get install nginx haproxy")
-        process = subprocess.Popen(command, env=environment, stderr=(self.folder / name).open("wb"))
+        process = subprocess.Popen(command, cwd=home, env=environment, stderr=(self.folder / name).open("wb"))
         self.stack.callback(process.wait)
         self.stack.callback(process.kill)
         wait_for(self.ports[name], process)
         return Front(name, self.ports[name], process)
+
+
+@cache
+def compiled_tree() -> Path:
+    """A folder with the modules of a compiled wheel, until the benchmarks end."""
+    folder = Path(tempfile.mkdtemp(prefix="bearergate-"))
+    atexit.register(shutil.rmtree, folder)
+    with zipfile.ZipFile(wheel(folder)) as archive:
+        archive.extractall(folder)
+    return folder
 
 
 def decoded(segment: str) -> bytes:

@@ -34,7 +34,8 @@ SLOW_WARM = 32  # requests before
 IDLE = 0.1  # CPU seconds in a second, below which a front does nothing
 LOST = "requests lost"
 NAMES = {
-    "bearergate": "bearergate, cached token",
+    "bearergate": "bearergate, cached token, compiled",
+    "source": "bearergate, cached token, as source",
     "jwt": "HAProxy 2.6, `jwt_verify`",
     "haproxy": "HAProxy 2.6, no auth",
     "nginx": "nginx, no auth",
@@ -101,7 +102,13 @@ def figures(*, slow: bool) -> Figures:
     """Every workload on every front, FastMCP's proxy included if `slow`."""
     with TemporaryDirectory() as folder, machine(Path(folder)) as on:
         on.behind()
-        fronts = [on.bearergate(), on.haproxy(verify=True), on.haproxy(verify=False), on.nginx()]
+        fronts = [
+            on.bearergate(),
+            on.bearergate(compiled=False),
+            on.haproxy(verify=True),
+            on.haproxy(verify=False),
+            on.nginx(),
+        ]
         if slow:
             fronts.append(on.fastmcp())
         found = {
