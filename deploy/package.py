@@ -123,9 +123,10 @@ def source_of(own: Distribution) -> Path | None:
 
 
 def installed_wheel(own: Distribution, folder: Path) -> Path:
-    """A wheel of the files that were installed from one."""
+    """A wheel of the files that were installed from one, but for what was compiled: the function has another Python."""
     made = folder / f"bearergate-{own.version}-py3-none-any.whl"
-    ours = (file for file in own.files or () if not {"..", "__pycache__", "direct_url.json"} & {*file.parts})
+    left_out = {"..", "__pycache__", "direct_url.json"}
+    ours = (file for file in own.files or () if not left_out & {*file.parts} and file.suffix not in (".so", ".pyd"))
     made.write_bytes(written({file.as_posix(): file.read_binary() for file in ours}))
     return made
 
@@ -157,7 +158,7 @@ def pip(*arguments: str) -> None:
         CannotPackage: it is missing, or fails; with its last sentence.
     """
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800", "HATCH_BUILD_NO_HOOKS": "true"}  # nothing compiled
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - no shell
     if done.returncode:
         raise CannotPackage(complaint(done.stderr))

@@ -190,8 +190,11 @@ class Gate:
         self.leeway = settings.leeway
         self.now = now
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Judge one request, in this order; no refusal tells more than the order allows."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp | None = None) -> None:
+        """Judge one request, in this order; no refusal tells more than the order allows.
+
+        `app` answers in place of the resource's, where somebody only asks who the principal is.
+        """
         # Not every server takes off the blanks around a value, as RFC 9110 §5.5 asks.
         fields = scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = dict(fields)
@@ -228,7 +231,7 @@ class Gate:
         self.admit(scope, principal)
         stream = self.stream(scope, headers, principal, asked, send)
         try:
-            await self.serve(scope, receive, stream, self.listing(scope, principal, asked, stream))
+            await self.serve(app or self.app, scope, receive, stream, self.listing(scope, principal, asked, stream))
         finally:
             stream.close()
 
@@ -238,9 +241,11 @@ class Gate:
         """Note a refusal, and answer with it."""
         await self.answers.refuse(refusal, self.audit.refused(refusal, method, principal, asked), send)
 
-    async def serve(self, scope: Scope, receive: Receive, stream: EndWithToken, listing: FilterLists | None) -> None:
+    async def serve(
+        self, app: ASGIApp, scope: Scope, receive: Receive, stream: EndWithToken, listing: FilterLists | None
+    ) -> None:
         """Let the app answer."""
-        await self.app(scope, receive, listing or stream)
+        await app(scope, receive, listing or stream)
         if listing is not None:
             await listing.close(receive)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from copy import copy
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
@@ -51,9 +50,7 @@ class ForwardAuth:
     def __init__(self, settings: Settings, gates: Mapping[str, Gate]) -> None:
         self._peers = [ip_network(peer) for peer in settings.forward_auth_peers]
         asked = [resource for resource in settings.resources if resource.forward_auth != "off"]
-        doors = {
-            resource.path: Door(before(gates[resource.path]), resource.forward_auth == "body") for resource in asked
-        }
+        doors = {resource.path: Door(gates[resource.path], resource.forward_auth == "body") for resource in asked}
         self._doors = ByPath(doors, [resource.path for resource in asked if resource.subpaths])
         self._audit = gates[asked[0].path].audit.of(settings.public_url + PREFIX)
         self._answers = Answers(settings, settings.resources[0])  # no challenge is in what is refused here
@@ -66,7 +63,7 @@ class ForwardAuth:
         except ForwardRefused as refusal:
             await self._answers.refuse(refusal, self._audit.refused(refusal, scope["method"]), send)
             return
-        await door.gate(asked, receive if door.reads_body else replay(b"", receive), send)
+        await door.gate(asked, receive if door.reads_body else replay(b"", receive), send, identify)
 
     def _check_peer(self, scope: Scope) -> None:
         """Only a proxy that is known is believed what it says about a request."""
@@ -116,13 +113,6 @@ def single(headers: list[tuple[bytes, bytes]], names: tuple[bytes, ...], default
     if len(said) > 1:
         raise ForwardRefused(f"{' and '.join(name.decode() for name in names)}: {len(said)} of them, so who says what?")
     return said[0] if said else default
-
-
-def before(gate: Gate) -> Gate:
-    """The same gate, with its memory of tokens, before an answer instead of the resource."""
-    door = copy(gate)
-    door.app = identify
-    return door
 
 
 async def identify(scope: Scope, _: Receive, send: Send) -> None:

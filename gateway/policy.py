@@ -59,7 +59,7 @@ class Policy:
         )
         self.claim_names = frozenset(name for rule, _ in self.rules for name in rule.claims)
         if cedar is not None:
-            self.claim_names |= cedar.claims.keys()
+            self.claim_names = self.claim_names.union(cedar.claims)
         self._needs: LRUCache[Target, Needs] = LRUCache(MEMO)
         self._implied: LRUCache[frozenset[str], frozenset[str]] = LRUCache(MEMO)
 

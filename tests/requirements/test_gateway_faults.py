@@ -118,7 +118,8 @@ async def test_no_token_is_in_a_log_an_answer_or_a_tool(caplog: pytest.LogCaptur
     logged = [line for line in logged if line.name != "uvicorn.access"]
     assert "mcp" in {line.name.partition(".")[0] for line in logged}
     told = "".join(map(logging.Formatter().format, logged)) + json.dumps(door.log) + "".join(spoken)
-    told += repr(vars(door.gate.state.gates["/mcp"]))
+    gate = door.gate.state.gates["/mcp"]
+    told += repr([getattr(gate, name) for name in dir(gate)])
     assert workshop.tokens
     assert set(workshop.tokens) == {""}
     assert any(line["decision"] == "refused" for line in door.log)

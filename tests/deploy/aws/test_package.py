@@ -153,20 +153,27 @@ def test_package_that_becomes_too_large_is_refused() -> None:
         packaging.small_enough(Package(bytes(20_000_001)))
 
 
-def test_wheel_is_put_together_where_the_project_was_installed_from_one(tmp_path: Path) -> None:
+def test_wheel_is_put_together_where_the_project_was_installed_from_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As `pip install bearergate` leaves it: no source to build from, and the same bytes whenever."""
     source, installed = tmp_path / "wheel", tmp_path / "site"
+    monkeypatch.setenv("HATCH_BUILD_HOOKS_ENABLE", "1")
     packaging.wheel(source)
     (built,) = source.glob("*.whl")
+    assert built.name.endswith("-py3-none-any.whl"), "nothing is compiled for this machine"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
     subprocess.run([*pip, "--target", str(installed), str(built)], check=True)
     (own,) = Distribution.discover(name="bearergate", path=[str(installed)])
+    (installed / "gateway" / "app.cpython-311.so").touch()  # as in a wheel that is compiled
+    with (installed / f"bearergate-{own.version}.dist-info" / "RECORD").open("a") as record:
+        record.write("gateway/app.cpython-311.so,,\n")
     assert packaging.source_of(own) is None
     made = [packaging.wheel(tmp_path / name, own).read_bytes() for name in ("one", "two")]
     assert made[0] == made[1]
     held = names(Package(made[0]))
     assert {"deploy/template.yaml", "deploy/Dockerfile", "gateway/app.py"} <= held
-    assert not [name for name in held if "__pycache__" in name or name.startswith("../")]
+    assert not [name for name in held if "__pycache__" in name or name.startswith("../") or name.endswith(".so")]
 
 
 def test_pip_that_is_not_there_ends_in_a_sentence(tmp_path: Path) -> None:
