@@ -7,6 +7,7 @@ stays source.
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from pathlib import Path
@@ -18,21 +19,16 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class CompiledModules(BuildHookInterface[Any]):
     """Puts the modules that pyproject.toml names into the wheel a second time, as extension modules."""
 
-    folder: Path
-
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile before the wheel is put together."""
-        self.folder = Path(tempfile.mkdtemp(prefix="bearergate-"))
         if version == "editable":
             return
-        for made in compiled(self.config["modules"], self.folder):
-            build_data["force_include"][str(made)] = made.relative_to(self.folder / "made").as_posix()
+        folder = Path(tempfile.mkdtemp(prefix="bearergate-"))
+        atexit.register(shutil.rmtree, folder)  # the wheel is put together after this, or not at all
+        for made in compiled(self.config["modules"], folder):
+            build_data["force_include"][str(made)] = made.relative_to(folder / "made").as_posix()
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002 - hatch's
-        """Leave nothing behind."""
-        shutil.rmtree(self.folder)
 
 
 def compiled(modules: list[str], folder: Path) -> list[Path]:
@@ -43,7 +39,7 @@ def compiled(modules: list[str], folder: Path) -> list[Path]:
     """
     from mypyc.build import mypycify  # noqa: PLC0415 - what only who compiles has installed
     from setuptools import Distribution  # noqa: PLC0415
-    from setuptools.errors import BaseError  # noqa: PLC0415
+    from setuptools.errors import BaseError, CCompilerError  # noqa: PLC0415
 
     try:
         extensions = mypycify(
@@ -57,9 +53,9 @@ def compiled(modules: list[str], folder: Path) -> list[Path]:
         build.build_lib, build.build_temp = str(folder / "made"), str(folder / "temp")
         build.ensure_finalized()
         build.run()
-    except (BaseError, SystemExit) as error:
+    except (BaseError, CCompilerError, SystemExit) as error:  # mypyc leaves, after it has said why
         raise RuntimeError(
-            "The gate's modules cannot be compiled: install a C compiler and Python's headers (Debian: build-essential "
-            "python3-dev), or build without HATCH_BUILD_HOOKS_ENABLE"
-        ) from error
+            f"The gate's modules cannot be compiled ({error}): install a C compiler and Python's headers (Debian: "
+            "build-essential python3-dev), or build without HATCH_BUILD_HOOKS_ENABLE"
+        ) from None
     return sorted((folder / "made").rglob("*.so"))
