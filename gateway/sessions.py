@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -115,7 +115,7 @@ class SealedSessions:
     def _sealing(self, send: Send, principal: Principal) -> Send:
         async def send_sealed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                for name, _ in message["headers"]:
+                for name, _ in message.get("headers", ()):
                     if name == HEADER:
                         message = {**message, "headers": self._sealed(message["headers"], principal)}
                         break
@@ -123,7 +123,7 @@ class SealedSessions:
 
         return send_sealed
 
-    def _sealed(self, headers: list[tuple[bytes, bytes]], principal: Principal) -> list[tuple[bytes, bytes]]:
+    def _sealed(self, headers: Iterable[Sequence[bytes]], principal: Principal) -> list[tuple[bytes, bytes]]:
         seal, bound = self._keys[0].seal, self._bound(principal)
         return [(name, seal(value, bound) if name == HEADER else value) for name, value in headers]
 

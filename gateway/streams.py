@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import msgspec
 from starlette.types import Message, Receive, Send
@@ -50,7 +51,7 @@ def with_cors(send: Send, origin: bytes) -> Send:
 
     async def send_with_cors(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message["headers"] if not name.startswith(b"access-control-")]
+            kept = [(name, value) for name, value in headers_of(message) if not name.startswith(b"access-control-")]
             message = {**message, "headers": kept + cors_headers(origin)}
         await send(message)
 
@@ -81,14 +82,14 @@ class EndWithToken:
         """Pass a message on, until the end."""
         if self._ended:
             return
-        if message["type"] == "http.response.start" and is_event_stream(message["headers"]):
+        if message["type"] == "http.response.start" and is_event_stream(message):
             self._timer = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self.end)
             if self._waiting is not None:
                 self._waiting.add(self)
         elif message["type"] == "http.response.body" and not message.get("more_body"):
             self.close()  # the app ended it
         elif self._farewell:
-            self._between = message.get("body", b"").endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
+            self._between = bytes(message.get("body", b"")).endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
         await self._send(message)
 
     def end(self) -> None:
@@ -142,7 +143,7 @@ class FilterLists:
             await self._send(message)
 
     async def _begin(self, message: Message) -> None:
-        headers = dict(message["headers"])
+        headers = dict(headers_of(message))
         kind = headers.get(b"content-type", b"").lower()
         if not kind.startswith((b"application/json", b"text/event-stream")):
             await self._send(message)
@@ -150,7 +151,7 @@ class FilterLists:
         if headers.get(b"content-encoding", b"identity") != b"identity":
             await self._give_up("a list in a content coding that was not asked for")
             return
-        unsized = {**message, "headers": [h for h in message["headers"] if h[0] != b"content-length"]}
+        unsized = {**message, "headers": [h for h in headers_of(message) if h[0] != b"content-length"]}
         if kind.startswith(b"application/json"):
             self._start = unsized
         else:
@@ -250,11 +251,16 @@ def lists_something(operations: Iterable[Operation], policy: Policy) -> bool:
     )
 
 
-def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a response is server-sent events."""
-    for name, value in headers:
+def headers_of(message: Message) -> Any:
+    """Names and values of a response's headers, in whatever pairs an app sends them, if any (ASGI, Response Start)."""
+    return message.get("headers", ())
+
+
+def is_event_stream(message: Message) -> bool:
+    """Whether the response that begins so is server-sent events."""
+    for name, value in headers_of(message):
         if name == b"content-type":
-            return value.lower().startswith(b"text/event-stream")
+            return bool(value.lower().startswith(b"text/event-stream"))
     return False
 
 

@@ -501,4 +501,6 @@ class TestCors:
     ],
 )
 def test_event_stream_is_told_from_its_media_type(headers: list[tuple[bytes, bytes]], streams: bool) -> None:
-    assert is_event_stream(headers) is streams
+    assert is_event_stream({"headers": headers}) is streams
+    assert is_event_stream({"headers": [list(field) for field in headers]}) is streams
+    assert not is_event_stream({})
