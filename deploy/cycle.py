@@ -117,19 +117,24 @@ class Cycle:
     async def run(self, app: ASGIApp) -> None:
         """Let the app answer; one that fails, or stops in the middle, ends the connection."""
         try:
-            await app(self.scope, self.receive, self.send)
-        except Exception:
-            log.exception("a request failed with an error that nobody caught")
-            await self._fail()
-        except BaseException:  # the server's patience at its end is over
-            self._connection.close()
-            raise
-        else:
-            if not self.complete and not self.gone:
-                log.error("an app ended without %s", "the rest of its response" if self._started else "a response")
+            if not await self._succeeds(app):
                 await self._fail()
         finally:
             self._connection.ended(self)
+
+    async def _succeeds(self, app: ASGIApp) -> bool:
+        try:
+            await app(self.scope, self.receive, self.send)
+        except Exception:
+            log.exception("a request failed with an error that nobody caught")
+            return False
+        except BaseException:  # the server's patience at its end is over
+            self._connection.close()
+            raise
+        if self.complete or self.gone:
+            return True
+        log.error("an app ended without %s", "the rest of its response" if self._started else "a response")
+        return False
 
     async def _fail(self) -> None:
         if self._started:  # nobody must take half of a response for the whole

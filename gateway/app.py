@@ -200,6 +200,8 @@ class Gate:
         headers = dict(fields)
         origin = headers.get(b"origin")
         principal: Principal | None = None
+        refused: Refusal | None = None  # answered after the `try`, as compiled code must not wait in an `except`
+        trial: Refusal | None = None
         asked: list[Operation] = []
         try:
             self.origins.check_host(headers.get(b"host"))  # 421
@@ -225,15 +227,15 @@ class Gate:
             revision = headers.get(b"mcp-protocol-version", b"")
             trial = self.policy.check(principal, asked, scope["method"], revision)  # 403
         except Refusal as refusal:
-            await self.refuse(refusal, scope["method"], principal, asked, send)
-            return
-        self.audit.allowed(principal, scope["method"], asked, trial)
-        self.admit(scope, principal)
-        stream = self.stream(scope, headers, principal, asked, send)
-        try:
-            await self.serve(app or self.app, scope, receive, stream, self.listing(scope, principal, asked, stream))
-        finally:
-            stream.close()
+            refused = refusal.with_traceback(None)
+        if refused is not None:
+            await self.refuse(refused, scope["method"], principal, asked, send)
+        elif principal is not None:  # which it is where nothing was refused
+            self.audit.allowed(principal, scope["method"], asked, trial)
+            self.admit(scope, principal)
+            stream = self.stream(scope, headers, principal, asked, send)
+            listing = self.listing(scope, principal, asked, stream)
+            await self.serve(app or self.app, scope, receive, stream, listing)
 
     async def refuse(
         self, refusal: Refusal, method: str, principal: Principal | None, asked: list[Operation], send: Send
@@ -245,9 +247,12 @@ class Gate:
         self, app: ASGIApp, scope: Scope, receive: Receive, stream: EndWithToken, listing: FilterLists | None
     ) -> None:
         """Let the app answer."""
-        await app(scope, receive, listing or stream)
-        if listing is not None:
-            await listing.close(receive)
+        try:
+            await app(scope, receive, listing or stream)
+            if listing is not None:
+                await listing.close(receive)
+        finally:
+            stream.close()
 
     def judges_body(self, method: str, headers: dict[bytes, bytes]) -> bool:
         """Whether the body decides something: where rules ask what is called, and where its id ends a subscription."""

@@ -41,7 +41,7 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
     """
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
-        body: bytes = message.get("body", b"")
+        body = bytes(message.get("body", b""))
         if len(body) > limit:
             raise BodyTooLarge(f"{len(body)} bytes")
         return body

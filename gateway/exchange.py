@@ -61,7 +61,7 @@ class Exchange:
         connection = self.connection
         while left > 0 and connection is not None:
             message = await self.receive()
-            body: bytes = message.get("body", b"")
+            body = bytes(message.get("body", b""))
             left -= len(body)
             if message["type"] != "http.request" or left < 0 or (left > 0 and not message.get("more_body")):
                 self._leave()

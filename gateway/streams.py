@@ -163,9 +163,13 @@ class FilterLists:
         if len(self._held) > MAX_HELD:
             await self._give_up(f"a list of more than {MAX_HELD} bytes")
         elif not message.get("more_body") and self._start is not None:
+            body: bytes | None = b""  # as with 202
             try:
-                body = self.filtered(bytes(self._held)) if self._held else b""  # as with 202
+                if self._held:
+                    body = self.filtered(bytes(self._held))
             except UNREADABLE:
+                body = None
+            if body is None:
                 await self._give_up("a list that cannot be read")
                 return
             start, self._start = self._start, None

@@ -90,17 +90,23 @@ class Upstream:
             await self._live(receive, send)
             return
         exchange = Exchange(scope, receive, send)
+        refused: Refusal | None = None
         try:
             await self._serve(exchange)
         except Refusal as refusal:
-            if exchange.answered:  # the server closes the connection of an answer that is not complete
-                log.warning("an answer of the upstream at %s was cut short: %s", self._audit.resource, refusal)
-            elif not exchange.gone:
-                principal = scope.get("state", {}).get("principal")
-                refusal_id = self._audit.refused(refusal, scope["method"], principal)
-                await self._answers.refuse(refusal, refusal_id, send)
+            refused = refusal.with_traceback(None)
         finally:
             self._finish(exchange)
+        if refused is not None:
+            await self._refuse(exchange, refused)
+
+    async def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
+        if exchange.answered:  # the server closes the connection of an answer that is not complete
+            log.warning("an answer of the upstream at %s was cut short: %s", self._audit.resource, refusal)
+        elif not exchange.gone:
+            principal = exchange.scope.get("state", {}).get("principal")
+            refusal_id = self._audit.refused(refusal, exchange.scope["method"], principal)
+            await self._answers.refuse(refusal, refusal_id, exchange.send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Answer the server's start and stop (ASGI lifespan protocol)."""
@@ -117,7 +123,7 @@ class Upstream:
             return  # the client went away
         identity = b"" if self._identity is None else self._identity.line(scope["state"]["principal"])
         head = self._heads.write(scope, framing, identity)
-        body: bytes = message.get("body", b"")
+        body = bytes(message.get("body", b""))
         connection = exchange.connection = self._pool.unused() or await self._pool.acquire()
         connection.start(scope["method"], head + body, *self._times)
         self._exchanges.add(exchange)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,20 @@ def test_gate_starts_without_what_is_heavy() -> None:
     code = f"import sys, gateway.app, gateway.upstream, gateway.sessions; print(*sorted(sys.modules.keys() & {HEAVY}))"
     started = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert started.stdout.split() == []
+
+
+def compiled() -> list[str]:
+    """The modules that wheels for servers compile."""
+    hook = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
+    modules: list[str] = hook["custom"]["modules"]
+    return modules
+
+
+@pytest.mark.parametrize("module", compiled())
+def test_what_is_compiled_never_waits_while_it_handles_an_exception(module: str) -> None:
+    """mypyc keeps no exception state per coroutine: one that waits in an `except` leaves it to whoever runs then."""
+    handlers = [
+        node for node in ast.walk(ast.parse((ROOT / module).read_text())) if isinstance(node, ast.ExceptHandler)
+    ]
+    waits = (ast.Await, ast.AsyncWith, ast.AsyncFor, ast.Yield, ast.YieldFrom)
+    assert not [node.lineno for handler in handlers for node in ast.walk(handler) if isinstance(node, waits)]

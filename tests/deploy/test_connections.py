@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvloop
+from starlette.types import Receive, Scope, Send
 
 from deploy.http1 import Http1
 from deploy.server import BACKLOG, Listener, listen, settle
@@ -147,3 +148,34 @@ def test_what_the_start_has_made_is_not_searched_for_garbage() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+async def depth() -> int:
+    """How many exceptions stand behind one that is raised here and now."""
+    try:
+        int("none")
+    except ValueError as raised:
+        behind, found = raised.__context__, 0
+        while behind is not None:
+            behind, found = behind.__context__, found + 1
+        return found
+
+
+async def test_request_that_fails_while_its_client_is_slow_leaves_nothing_to_others() -> None:
+    async def app(scope: Scope, _: Receive, send: Send) -> None:
+        if scope["path"] == "/fails":
+            raise LookupError(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": bytes(8_000_000)})
+
+    async with wired(app) as wire:
+        for _ in range(3):
+            slow = [await wire.connect(), await wire.connect()]
+            for connection in slow:
+                await connection.send(b"GET /large HTTP/1.1\r\nHost: h\r\n\r\nGET /fails HTTP/1.1\r\nHost: h\r\n\r\n")
+                await asyncio.sleep(0.05)  # so that both wait at the same time
+            for connection in slow:
+                while await connection.reader.read(1_000_000):
+                    pass
+                await connection.close()
+        assert await asyncio.create_task(depth()) == 0
