@@ -152,13 +152,14 @@ def test_what_the_start_has_made_is_not_searched_for_garbage() -> None:
 
 async def depth() -> int:
     """How many exceptions stand behind one that is raised here and now."""
+    found = -1
     try:
         int("none")
     except ValueError as raised:
-        behind, found = raised.__context__, 0
+        behind: BaseException | None = raised
         while behind is not None:
             behind, found = behind.__context__, found + 1
-        return found
+    return found
 
 
 async def test_request_that_fails_while_its_client_is_slow_leaves_nothing_to_others() -> None:
