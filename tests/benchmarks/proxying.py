@@ -4,7 +4,7 @@ All fronts take turns, round by round, so that what else the machine does falls 
 counts. All stand before the same server, which answers a call at once, but for FastMCP's proxy: it needs a real one,
 has one of its own, and gets one round with fewer requests and a minute for them, as it would take an hour otherwise.
 
-`python -m tests.benchmarks.proxying` takes five minutes on a machine of its own, and prints a table in Markdown.
+`python -m tests.benchmarks.proxying` takes six minutes on a machine of its own, and prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from tests.benchmarks.fronts import ROOT, Front, Machine, machine
 
-ROUNDS = 3
+ROUNDS = 6
 WORKLOADS = [  # connections, tokens, requests
     (32, 100, 12_000),
     (32, 10_000, 20_000),
