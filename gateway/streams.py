@@ -256,8 +256,14 @@ def lists_something(operations: Iterable[Operation], policy: Policy) -> bool:
 
 
 def headers_of(message: Message) -> Any:
-    """Names and values of a response's headers, in whatever pairs an app sends them, if any (ASGI, Response Start)."""
-    return message.get("headers", ())
+    """Names and values of a response's headers, in whatever pairs an app sends them, if any (ASGI, Response Start).
+
+    What can be read only once is a list from then on.
+    """
+    headers = message.get("headers", ())
+    if not isinstance(headers, (list, tuple)):
+        headers = message["headers"] = list(headers)
+    return headers
 
 
 def is_event_stream(message: Message) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -117,6 +118,13 @@ async def test_head_without_body_leaves_with_the_turn() -> None:
     served = Served(START, "turn", "turn", BODY)
     await served.ask(GET)
     assert served.sink.written == [HEAD, b"{}"]
+    served.end()
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_body_may_be_any_bytes(kind: Callable[[bytes], Any]) -> None:
+    served = Served(start(), {"type": "http.response.body", "body": kind(b"ab"), "more_body": 1}, body(b""))
+    assert await served.ask(GET) == b"HTTP/1.1 200 OK\r\n%b\r\n\r\n2\r\nab\r\n0\r\n\r\n" % CHUNKED
     served.end()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -119,6 +119,37 @@ class TestPassing:
         async with gated(app=app) as door:
             with pytest.raises(OSError, match="http"):
                 await door.post(door.token())
+
+
+KIND = (b"content-type", b"application/json")
+
+
+class TestWhatAppsSend:
+    """Whatever shape ASGI lets an app give its headers (ASGI HTTP, Response Start)."""
+
+    @pytest.mark.parametrize(
+        ("headers", "kind"),
+        [
+            (lambda: {"headers": [KIND]}, KIND[1]),
+            (lambda: {"headers": (list(KIND),)}, KIND[1]),
+            (lambda: {"headers": iter([KIND])}, KIND[1]),
+            (dict, None),
+        ],
+        ids=["tuples", "lists", "an iterator", "none"],
+    )
+    @pytest.mark.parametrize("resource", [{}, {"rules": [{"tools": ["admin-*"], "scopes": ["mcp:admin"]}]}])
+    async def test_headers_come_in_any_pairs_or_not_at_all(
+        self, headers: Callable[[], dict[str, Any]], kind: bytes | None, resource: dict[str, Any]
+    ) -> None:
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "http.response.start", "status": 200, **headers()})
+            await send({"type": "http.response.body", "body": bytearray(b'{"jsonrpc":"2.0","id":1,"result":{}}')})
+
+        async with gated(app=app, resource=resource) as door:
+            response = await door.post(door.token())
+            assert response.status_code == 200
+            assert response.headers.get("content-type", "").encode() == (kind or b"")
 
 
 class TestRefusing:

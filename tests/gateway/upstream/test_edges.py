@@ -35,7 +35,7 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def piece(body: bytes, *, more: bool) -> Message:
+def piece(body: object, *, more: bool) -> Message:
     return {"type": "http.request", "body": body, "more_body": more}
 
 
@@ -272,3 +272,14 @@ def test_identities_remembered_are_bounded() -> None:
     made.line(ALICE)
     assert len(made._signed) == identity.REMEMBERED
     assert 0 not in made._signed
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+async def test_body_crosses_in_whatever_bytes_a_server_hands_it_over(kind: Callable[[bytes], Any]) -> None:
+    whole = [piece(kind(b"{}"), more=False)]
+    parts = [piece(kind(b"{"), more=True), piece(kind(b"}"), more=False)]
+    async with upstream(saying(OK)) as behind:
+        for messages in (whole, parts):
+            start, *_ = await called(proxy(behind.url), messages, (b"content-length", b"2"))
+            assert start["status"] == 200
+        assert [request.rpartition(b"\r\n")[2] for request in behind.requests] == [b"{}", b"{}"]
