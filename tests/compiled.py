@@ -20,7 +20,9 @@ TREE = (
     *("pyproject.toml", "hatch_build.py", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE"),
 )
 TESTS = (
-    *("tests/attacks", "tests/gateway", "tests/requirements", "tests/official/test_transparency.py"),
+    *("tests/attacks", "tests/requirements", "tests/official/test_transparency.py", "tests/gateway/upstream"),
+    *("tests/gateway/test_gate.py", "tests/gateway/test_streams.py", "tests/gateway/test_sessions.py"),
+    *("tests/gateway/test_authz.py", "tests/gateway/test_cedar.py", "tests/gateway/test_lifespan.py"),
     *("tests/deploy/test_http1.py", "tests/deploy/test_cycle.py", "tests/deploy/test_connections.py"),
     *("tests/deploy/test_serving.py", "tests/deploy/test_serving_upstream.py", "tests/deploy/test_server.py"),
 )
