@@ -158,7 +158,8 @@ def pip(*arguments: str) -> None:
         CannotPackage: it is missing, or fails; with its last sentence.
     """
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800", "HATCH_BUILD_NO_HOOKS": "true"}  # nothing compiled
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}
+    environment.pop("HATCH_BUILD_HOOKS_ENABLE", None)  # which compiles for this machine
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603 - no shell
     if done.returncode:
         raise CannotPackage(complaint(done.stderr))

@@ -38,7 +38,7 @@ _UNKNOWN = b"?"  # is no name
 
 
 def crossing(spelled: bytes) -> bytes | None:
-    """The name under which a field crosses, decided once for each spelling; what it is otherwise stands above."""
+    """The name under which a field crosses, or None or b"" as in `_names`; decided once for each spelling."""
     lower = spelled.lower()
     name: bytes | None = lower
     if lower in TELLING:
