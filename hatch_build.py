@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,12 @@ def compiled(modules: list[str], folder: Path) -> list[Path]:
 
     try:
         extensions = mypycify(
-            [f"--cache-dir={folder / 'cache'}", "--follow-imports=silent", *modules],
+            [
+                f"--cache-dir={folder / 'cache'}",
+                f"--python-version={sys.version_info.major}.{sys.version_info.minor}",
+                "--follow-imports=silent",
+                *modules,
+            ],
             opt_level="3",
             debug_level="0",
             group_name="bearergate",

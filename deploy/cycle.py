@@ -66,14 +66,13 @@ class Cycle:
         "task",
     )
 
-    task: asyncio.Task[None]  # in which the app answers, from then on
-
     def __init__(self, connection: Http1, scope: Scope, *, keep_alive: bool) -> None:
         self.scope = scope
         self.keep_alive = keep_alive  # whether another request may follow
         self.more_body = True  # of the request
         self.complete = False  # the response
         self.gone = False  # the client
+        self.task: asyncio.Task[None] | None = None  # in which the app answers, from then on
         self._connection = connection
         self._headers: list[tuple[bytes, bytes]] = scope["headers"]  # as they came
         self._body: bytes | bytearray = b""  # what came of it since the app asked
@@ -100,6 +99,7 @@ class Cycle:
     def end(self) -> None:
         """The request is complete."""
         self.more_body = False
+        self._headers = []  # nobody is told to send a body any more
         self._tell()
 
     def hang_up(self) -> None:

@@ -8,6 +8,8 @@ hold all there are, or all memory with one; and it takes a third longer. A reque
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Coroutine
 from enum import Enum, auto
 from functools import lru_cache
 from http import HTTPStatus
@@ -31,6 +33,7 @@ BODY_SECONDS = 30.0  # between two pieces of a body
 HELD_BYTES = 64 * 1024  # of a body that waits for the app, before reading stops
 PIPELINED = 64  # requests that may wait behind one that is being answered (RFC 9112 §9.3.2)
 KNOWN_BYTES = 256  # of a target that is remembered
+MAX_KNOWN = 512  # names of headers that are
 
 
 def refusal(status: HTTPStatus, sentence: str) -> bytes:
@@ -47,6 +50,17 @@ TOO_LARGE = refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,  # RFC 6585 §5
     f"The head of a request may have {HEAD_FIELDS} header fields and {HEAD_BYTES} bytes: send less.",
 )
+
+
+_names: dict[bytes, bytes] = {}  # in lower case, by how they are spelled: one object for all that wait for an answer
+
+
+def lower(name: bytes) -> bytes:
+    """The name of a header in lower case; each spelling is looked at once."""
+    name, spelled = name.lower(), name
+    if len(_names) < MAX_KNOWN and len(spelled) < 64:
+        _names[spelled] = name
+    return name
 
 
 class Part(Enum):
@@ -186,8 +200,13 @@ class Http1:
             pass
         except httptools.HttpParserError:
             self._refuse(TOO_LARGE if self._too_large else NOT_HTTP)
-        if self._part is not Part.NOTHING and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._part is not Part.NOTHING:
             self._wait_for_more(begins=begins)
+        cycle = self._served
+        if cycle is not None and cycle.task is None:
+            self._serve(cycle, at_once(self.loop, cycle.run(self._app)))
 
     # Limits of what has not come yet.
 
@@ -254,7 +273,7 @@ class Http1:
     def on_header(self, name: bytes, value: bytes) -> None:
         """A field of the head; trailers are dropped, as it was judged without them (RFC 9110 §6.5.1)."""
         if self._fields is not None:
-            self._fields.append((name.lower(), value))
+            self._fields.append((_names.get(name) or lower(name), value))
 
     def on_headers_complete(self) -> None:
         """A head is complete: the app gets the request, unless the head is too large."""
@@ -290,7 +309,7 @@ class Http1:
         lasting = version == "1.1" and parser.should_keep_alive() and not parser.should_upgrade()
         self._last = cycle = Cycle(self, scope, keep_alive=lasting)
         if self._served is None or self._served.complete:
-            self._serve(cycle)
+            self._served = cycle  # as soon as all that came is parsed
         else:
             self._waiting.append(cycle)
             self.pause_reading()
@@ -313,15 +332,16 @@ class Http1:
 
     # What the requests on it call.
 
-    def _serve(self, cycle: Cycle) -> None:
-        """Let the app answer this request."""
-        self._served = cycle
-        cycle.task = self.loop.create_task(cycle.run(self._app))
-        self._state.tasks.add(cycle.task)
+    def _serve(self, cycle: Cycle, task: asyncio.Task[None]) -> None:
+        """Keep the task in which the app answers, unless it has."""
+        cycle.task = task
+        if not task.done():
+            self._state.tasks.add(task)
 
     def ended(self, cycle: Cycle) -> None:
         """The app is done with a request."""
-        self._state.tasks.discard(cycle.task)
+        if cycle.task is not None:
+            self._state.tasks.discard(cycle.task)
 
     def answered(self, cycle: Cycle) -> None:
         """The response is complete: the next request that waits is served, or the connection is idle."""
@@ -329,8 +349,10 @@ class Http1:
         if not cycle.keep_alive or self.transport.is_closing():  # nobody would hear of what still waits
             self.transport.close()
         elif self._waiting:  # and nothing more is read before all that wait are served
-            self._serve(self._waiting.pop(0))
+            self._served = cycle = self._waiting.pop(0)
+            self._serve(cycle, self.loop.create_task(cycle.run(self._app)))
         else:
+            self._served = self._last = None  # nothing of it is kept while nobody asks
             self.resume_reading()
             self._be_idle()
 
@@ -367,6 +389,15 @@ class Http1:
             self.transport.close()
         else:
             self._last.keep_alive = False
+
+
+def at_once(loop: asyncio.AbstractEventLoop, answering: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """A task that has begun, where Python can do that: what came is still in the processor's caches."""
+    if sys.version_info >= (3, 12):
+        task = asyncio.Task(answering, loop=loop, eager_start=True)
+    else:
+        task = loop.create_task(answering)
+    return task
 
 
 def target(url: bytes) -> tuple[str, bytes, bytes]:

@@ -21,7 +21,7 @@ from deploy.open_files import allow_open_files
 
 BACKLOG = 4096  # connections that may wait to be accepted
 KEEP_ALIVE_SECONDS = 75  # longer than load balancers keep theirs, so that it is they who close
-GARBAGE = (20_000, 20, 50)  # objects made before it is looked for, and how much more rarely among older ones
+GARBAGE = (200_000, 20, 50)  # objects made before it is looked for, and how much more rarely among older ones
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # this machine has no such address
 
 log = logging.getLogger("bearergate")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -145,12 +145,12 @@ class Gates:
         self.app = app
         self.paths = ByPath(gates, [path for path, gate in gates.items() if gate.subpaths])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Send a request to its gate. The path that chooses it is the one the app will see."""
         gate = None
         if scope["type"] == "http":
             gate = self.paths.at(scope["path"]) or self.paths.below(scope["path"])
-        await (gate or self.app)(scope, receive, send)
+        return (gate or self.app)(scope, receive, send)
 
 
 class Gate:

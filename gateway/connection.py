@@ -14,9 +14,10 @@ import httptools
 
 from gateway.errors import Refusal, UpstreamBroken, UpstreamTimeout
 from gateway.response_head import FOR_EVER, ResponseHead, response_head
+from gateway.wakeup import Wakeup
 
 HELD_BYTES = 64 * 1024  # of a body waiting for the client, before reading stops
-DOUBTFUL_SECONDS = 0.05  # unused for longer, a connection is looked at before it is used
+DOUBTFUL_SECONDS = 0.5  # unused for longer, a connection is looked at before it is used
 
 
 class Connection:
@@ -36,7 +37,7 @@ class Connection:
         "_paused",
         "_silent",
         "_transport",
-        "_waiter",
+        "_wakeup",
         "busy",
         "complete",
         "deadline",
@@ -55,18 +56,19 @@ class Connection:
         self._ended = ended
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._wakeup = Wakeup(loop)
         self._drained: asyncio.Future[None] | None = None
         self._paused = False
         self.unused_since = 0.0
         self.kept_seconds = FOR_EVER
         self.reusable = True
+        self._fields: list[tuple[bytes, bytes]] = []
         self._begin("")
         self.busy = False
 
     def _begin(self, method: str) -> None:
         self._method = method
-        self._fields: list[tuple[bytes, bytes]] = []
+        self._fields.clear()
         self._chunks: list[bytes] = []
         self._held = 0  # bytes in chunks
         self._silent = 0  # bytes that have completed nothing yet
@@ -100,16 +102,13 @@ class Connection:
         if self._drained is not None:
             await self._drained
 
-    def changed(self) -> asyncio.Future[None]:
+    def changed(self) -> Wakeup:
         """What to await for more to be there, a failure included."""
-        self._waiter = self._loop.create_future()
-        return self._waiter
+        return self._wakeup
 
     def wake(self) -> None:
         """Make whoever awaits `changed` look again."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        self._wakeup.soon()
 
     def take(self) -> bytes:
         """What has come of the body since."""
@@ -159,6 +158,11 @@ class Connection:
     def lost(self) -> bool:
         """Whether it is closed or closing."""
         return self._transport is None or self._transport.is_closing()
+
+    def rest(self) -> None:
+        """Serve nobody for now, and keep nothing of the exchange that is over."""
+        self.head = None
+        self.unused_since = self._loop.time()
 
     def is_stale(self) -> bool:
         """Whether the upstream has hung up on a connection that was unused, or is about to, or said something."""
@@ -233,7 +237,7 @@ class Connection:
         if self._held > HELD_BYTES and not self._paused and not self.lost:
             self._paused = True
             self.transport.pause_reading()
-        self.wake()
+        self._wakeup.now()
 
     def _broken(self, cause: object) -> None:
         context = getattr(cause, "__context__", None)
@@ -259,13 +263,14 @@ class Connection:
         if 100 <= status < 200:
             if status == 101:
                 raise UpstreamBroken("it switches protocols unasked")
-            self._fields = []
+            self._fields.clear()
             return
         if self._silent > self._max_head and sum(map(_length, self._fields)) > self._max_head:
             raise UpstreamBroken("a head beyond max_header_bytes")
         self._silent = 0
         bodiless = self._method == "HEAD" or status in (204, 304)
         self.head = response_head(status, self._parser.get_http_version(), self._fields, bodiless=bodiless)
+        self._fields.clear()
         self.kept_seconds = self.head.kept_seconds
         if self.kept_seconds <= 0 or not self._parser.should_keep_alive():
             self.reusable = False

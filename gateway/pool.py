@@ -129,11 +129,10 @@ class Pool:
             return
         if self._waiting and self._next(connection):
             return
-        loop = asyncio.get_running_loop()
-        connection.unused_since = loop.time()
+        connection.rest()
         self._unused.append(connection)
         if self._reaper is None:
-            self._reaper = loop.call_later(self._settings.keep_alive_seconds, self._reap)
+            self._reaper = asyncio.get_running_loop().call_later(self._settings.keep_alive_seconds, self._reap)
 
     def _next(self, connection: Connection | None) -> bool:
         """Let the first who waits have a connection, or open one; false if nobody waits."""

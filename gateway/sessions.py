@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -70,11 +70,10 @@ class SealedSessions:
         self._answers = Answers(settings, resource)
         self._audit = Audit(self._resource, audit, counts=counts)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve a request of the principal that the gate found; other scopes pass."""
         if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
+            return self.app(scope, receive, send)
         headers = dict(scope["headers"])
         principal: Principal = scope["state"]["principal"]
         sealed = headers.get(HEADER)
@@ -83,11 +82,10 @@ class SealedSessions:
             if session is None:
                 unknown = UnknownSession("it was not sealed for this principal and resource")
                 refusal_id = self._audit.refused(unknown, scope["method"], principal)
-                await self._answers.refuse(unknown, refusal_id, send)
-                return
+                return self._answers.refuse(unknown, refusal_id, send)
             others = [field for field in scope["headers"] if field[0] != HEADER]
             scope = {**scope, "headers": [*others, (HEADER, session)] if session else others}
-        await self.app(scope, receive, self._sealing(send, principal))
+        return self.app(scope, receive, self._sealing(send, principal))
 
     @cached_property
     def _keys(self) -> list[SessionKey]:
@@ -113,13 +111,13 @@ class SealedSessions:
         return None
 
     def _sealing(self, send: Send, principal: Principal) -> Send:
-        async def send_sealed(message: Message) -> None:
+        def send_sealed(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 for name, _ in message.get("headers", ()):
                     if name == HEADER:
                         message = {**message, "headers": self._sealed(message["headers"], principal)}
                         break
-            await send(message)
+            return send(message)
 
         return send_sealed
 

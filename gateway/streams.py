@@ -49,11 +49,11 @@ _entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def with_cors(send: Send, origin: bytes) -> Send:
     """A `send` whose response the page of an allowed origin may read."""
 
-    async def send_with_cors(message: Message) -> None:
+    def send_with_cors(message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
             kept = [(name, value) for name, value in headers_of(message) if not name.startswith(b"access-control-")]
             message = {**message, "headers": kept + cors_headers(origin)}
-        await send(message)
+        return send(message)
 
     return send_with_cors
 
@@ -78,10 +78,10 @@ class EndWithToken:
         self._last: asyncio.Future[None] | None = None
         self._ended = False
 
-    async def __call__(self, message: Message) -> None:
+    def __call__(self, message: Message) -> Awaitable[None]:
         """Pass a message on, until the end."""
         if self._ended:
-            return
+            return nothing()
         if message["type"] == "http.response.start" and is_event_stream(message):
             self._timer = asyncio.get_running_loop().call_later(max(0.0, self._seconds), self.end)
             if self._waiting is not None:
@@ -90,7 +90,7 @@ class EndWithToken:
             self.close()  # the app ended it
         elif self._farewell:
             self._between = bytes(message.get("body", b"")).endswith((b"\n\n", b"\r\n\r\n", b"\r\r"))
-        await self._send(message)
+        return self._send(message)
 
     def end(self) -> None:
         """Complete the response as it stands; whatever the app still sends goes nowhere."""
@@ -282,6 +282,10 @@ async def has_gone(receive: Receive) -> bool:
             return bool(message["type"] == "http.disconnect")
     except TimeoutError:
         return False
+
+
+async def nothing() -> None:
+    """What to await where nothing is sent."""
 
 
 def _swallow(send: Send) -> Send:

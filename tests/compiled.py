@@ -24,6 +24,7 @@ TESTS = (
     *("tests/gateway/test_gate.py", "tests/gateway/test_streams.py", "tests/gateway/test_sessions.py"),
     *("tests/gateway/test_authz.py", "tests/gateway/test_cedar.py", "tests/gateway/test_lifespan.py"),
     *("tests/gateway/test_authenticate.py", "tests/gateway/test_paths.py", "tests/gateway/test_verified_tokens.py"),
+    "tests/gateway/test_wakeup.py",
     *("tests/deploy/test_http1.py", "tests/deploy/test_cycle.py", "tests/deploy/test_connections.py"),
     *("tests/deploy/test_serving.py", "tests/deploy/test_serving_upstream.py", "tests/deploy/test_server.py"),
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +14,9 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from deploy.cycle import CHUNKED, CONTINUE, MAX_KNOWN, _beginnings, beginning
-from deploy.http1 import HELD_BYTES, NOT_HTTP, Http1
+from deploy.cycle import CHUNKED, CONTINUE, MAX_KNOWN, Cycle, _beginnings, beginning
+from deploy.http1 import HELD_BYTES, NOT_HTTP, Http1, _names
+from deploy.http1 import MAX_KNOWN as MAX_NAMES
 from deploy.server import configuration
 
 GET = b"GET /a%20b?q=1 HTTP/1.1\r\nHost: gw.example\r\n\r\n"
@@ -378,13 +381,56 @@ class Deaf(Sink):
             super().write(data)
 
 
-async def test_request_that_waits_is_not_served_once_the_connection_closes() -> None:
+@pytest.mark.parametrize(
+    ("pieces", "requests"),
+    [
+        pytest.param([GET, GET + b"\0"], 1, id="in the middle of the first"),
+        pytest.param([GET + GET + b"\0"], 0, id="before the first begins"),
+    ],
+)
+async def test_request_that_waits_is_not_served_once_the_connection_closes(pieces: list[bytes], requests: int) -> None:
     served = Served("turn", START, BODY)
     served.http.transport = Deaf()
-    served.http.data_received(GET + GET + b"\0")
+    for piece in pieces:
+        served.http.data_received(piece)
     while served.state.tasks:  # as one ends, the next would begin
         await asyncio.wait(served.state.tasks)
-    assert len(served.scopes) == 1
+    assert len(served.scopes) == requests
+    served.end()
+
+
+async def test_nothing_of_a_request_is_kept_while_the_connection_is_idle() -> None:
+    gc.collect()  # what other tests have left
+    served = Served("receive", START, BODY)
+    assert await served.ask(GET) == HEAD + b"{}"
+    await asyncio.sleep(0)
+    assert [one for one in gc.get_objects() if isinstance(one, Cycle)] == []
+    assert await served.ask(GET) == (HEAD + b"{}") * 2
+    served.end()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="before Python 3.12, a task begins in the loop's next turn")
+async def test_app_begins_with_what_has_come() -> None:
+    served = Served("receive", START, BODY)
+    served.http.data_received(POST + b"body")
+    assert b"".join(served.sink.written) == HEAD + b"{}"
+    assert served.heard == [{"type": "http.request", "body": b"body", "more_body": False}]
+    assert not served.state.tasks
+    served.end()
+
+
+async def test_names_of_headers_are_remembered_within_bounds() -> None:
+    served = Served(START, BODY)
+    for number in range(0, MAX_NAMES + 100, 100):
+        fields = b"".join(b"X-%d: y\r\n" % each for each in range(number, number + 100))
+        served.http.data_received(b"GET / HTTP/1.1\r\n%b\r\n" % fields)
+        await served.ask()
+        assert served.scopes[-1]["headers"] == [(b"x-%d" % each, b"y") for each in range(number, number + 100)]
+    served.http.data_received(b"GET / HTTP/1.1\r\n%b: y\r\n\r\n" % (b"X" * 64))
+    await served.ask()
+    assert served.scopes[-1]["headers"] == [(b"x" * 64, b"y")]
+    assert len(_names) <= MAX_NAMES
+    assert b"X" * 64 not in _names
     served.end()
 
 

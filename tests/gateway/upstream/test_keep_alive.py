@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from gateway.connection import Connection
+from gateway.connection import DOUBTFUL_SECONDS, Connection
 from gateway.pool import Pool
 from gateway.response_head import FOR_EVER, response_head
 from gateway.settings import UpstreamSettings
@@ -63,6 +65,18 @@ async def test_connection_is_used_until_the_margin_and_not_from_then_on() -> Non
         again = await answered(pool)
         again.unused_since -= 3.9
         assert pool.unused() is again
+        pool.close()
+
+
+async def test_connection_that_was_unused_for_long_is_looked_at() -> None:
+    async with upstream(saying(answer())) as behind:
+        pool = Pool("127.0.0.1", behind.port, None, UpstreamSettings(url=behind.url))
+        connection = await answered(pool)
+        assert connection.head is None, "nothing of the answer is kept"
+        connection.transport.get_extra_info("socket").shutdown(socket.SHUT_RD)  # which the loop has not seen yet
+        assert not connection.is_stale(), "a connection used a moment ago is not worth a system call"
+        connection.unused_since -= DOUBTFUL_SECONDS
+        assert connection.is_stale()
         pool.close()
 
 

@@ -1,0 +1,123 @@
+"""What a task waits for: it goes on before `now` returns, after `soon` does, and as cancelled when it is."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+
+import pytest
+
+from gateway.wakeup import Wakeup
+
+of_the_task: ContextVar[str] = ContextVar("of_the_task", default="nobody's")
+
+
+async def waiting(wakeup: Wakeup, seen: list[str], times: int = 1) -> None:
+    """Wait so many times, and tell."""
+    of_the_task.set("the task's")
+    for _ in range(times):
+        try:
+            await wakeup
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+        assert asyncio.current_task() is not None
+        seen.append(of_the_task.get())
+
+
+async def begun(wakeup: Wakeup, seen: list[str], times: int = 1) -> asyncio.Task[None]:
+    """A task that waits."""
+    task = asyncio.create_task(waiting(wakeup, seen, times))
+    await asyncio.sleep(0)
+    assert not seen
+    return task
+
+
+def from_the_loop(callback: object) -> None:
+    """What only callbacks of the loop may do."""
+    asyncio.get_running_loop().call_soon(callback)  # type: ignore[arg-type]  # whatever is called
+
+
+async def test_task_goes_on_before_now_returns_and_in_its_own_context() -> None:
+    seen: list[str] = []
+    wakeup = Wakeup(asyncio.get_running_loop())
+    task = await begun(wakeup, seen, times=2)
+
+    def wake() -> None:
+        for times in (1, 2):
+            wakeup.now()
+            assert seen == ["the task's"] * times
+        wakeup.now()  # for nobody
+        assert of_the_task.get() == "nobody's"
+        seen.append("both")
+
+    from_the_loop(wake)
+    await task
+    assert seen == ["the task's", "the task's", "both"]
+
+
+async def test_task_goes_on_in_the_next_turn_after_soon() -> None:
+    seen: list[str] = []
+    wakeup = Wakeup(asyncio.get_running_loop())
+    task = await begun(wakeup, seen)
+    wakeup.soon()
+    wakeup.soon()  # once is enough
+    assert not seen
+    await task
+    assert seen == ["the task's"]
+    wakeup.soon()
+    wakeup.now()
+    await asyncio.sleep(0)
+    assert seen == ["the task's"]
+
+
+async def test_whoever_is_woken_may_be_told_from_another_task() -> None:
+    seen: list[str] = []
+    wakeup = Wakeup(asyncio.get_running_loop())
+    task = await begun(wakeup, seen)
+
+    async def wake() -> None:
+        wakeup.soon()
+
+    await asyncio.gather(asyncio.create_task(wake()), task)
+    assert seen == ["the task's"]
+
+
+async def test_cancellation_reaches_whoever_waits_and_the_next_one_waits_anew() -> None:
+    seen: list[str] = []
+    wakeup = Wakeup(asyncio.get_running_loop())
+    task = await begun(wakeup, seen)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen.pop() == "cancelled"
+    task = await begun(wakeup, seen)
+    wakeup.soon()
+    await task
+    assert seen == ["the task's"]
+
+
+async def test_cancellation_that_comes_after_the_wakeup_is_not_lost() -> None:
+    seen: list[str] = []
+    wakeup = Wakeup(asyncio.get_running_loop())
+    task = await begun(wakeup, seen)
+    wakeup.soon()
+    assert not wakeup.cancel()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert seen == ["cancelled"]
+
+
+async def test_patience_ends() -> None:
+    wakeup = Wakeup(asyncio.get_running_loop())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await wakeup
+
+
+async def test_it_is_like_a_future_of_its_loop() -> None:
+    wakeup = Wakeup(asyncio.get_running_loop())
+    like_a_future: bool = asyncio.isfuture(wakeup)
+    assert like_a_future
+    assert wakeup.get_loop() is asyncio.get_running_loop()
