@@ -30,14 +30,14 @@ class Wakeup:
         """Let the task that waits go on, before this returns; only the loop's own callbacks may do that."""
         callback, context = self._callback, self._context
         if callback is not None and context is not None:
-            self._callback = None
+            self._callback = self._context = None
             context.run(callback, self)
 
     def soon(self) -> None:
         """Let the task that waits go on in the loop's next turn."""
         callback, context = self._callback, self._context
         if callback is not None and context is not None:
-            self._callback = None
+            self._callback = self._context = None
             self._loop.call_soon(callback, self, context=context)
 
     # What a task asks for.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from contextvars import ContextVar
 
 import pytest
@@ -10,6 +11,12 @@ import pytest
 from gateway.wakeup import Wakeup
 
 of_the_task: ContextVar[str] = ContextVar("of_the_task", default="nobody's")
+
+
+class Something(str):
+    """What can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
 
 
 async def waiting(wakeup: Wakeup, seen: list[str], times: int = 1) -> None:
@@ -114,6 +121,25 @@ async def test_patience_ends() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await wakeup
+
+
+async def test_nothing_of_a_task_is_kept() -> None:
+    wakeup = Wakeup(asyncio.get_running_loop())
+
+    async def remembering() -> None:
+        something = Something()
+        kept.append(weakref.ref(something))
+        of_the_task.set(something)
+        await wakeup
+
+    kept: list[weakref.ref[Something]] = []
+    task = asyncio.create_task(remembering())
+    await asyncio.sleep(0)
+    wakeup.soon()
+    await task
+    del task
+    await asyncio.sleep(0)
+    assert kept[0]() is None
 
 
 async def test_it_is_like_a_future_of_its_loop() -> None:
