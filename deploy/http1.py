@@ -206,7 +206,7 @@ class Http1:
             self._wait_for_more(begins=begins)
         cycle = self._served
         if cycle is not None and cycle.task is None:
-            self._serve(cycle, at_once(self.loop, cycle.run(self._app)))
+            self._keep(cycle, at_once(self.loop, cycle.run(self._app)))
 
     # Limits of what has not come yet.
 
@@ -332,7 +332,7 @@ class Http1:
 
     # What the requests on it call.
 
-    def _serve(self, cycle: Cycle, task: asyncio.Task[None]) -> None:
+    def _keep(self, cycle: Cycle, task: asyncio.Task[None]) -> None:
         """Keep the task in which the app answers, unless it has."""
         cycle.task = task
         if not task.done():
@@ -350,7 +350,7 @@ class Http1:
             self.transport.close()
         elif self._waiting:  # and nothing more is read before all that wait are served
             self._served = cycle = self._waiting.pop(0)
-            self._serve(cycle, self.loop.create_task(cycle.run(self._app)))
+            self._keep(cycle, self.loop.create_task(cycle.run(self._app)))
         else:
             self._served = self._last = None  # nothing of it is kept while nobody asks
             self.resume_reading()
