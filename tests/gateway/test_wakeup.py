@@ -8,6 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
+from gateway.connection import Connection
 from gateway.wakeup import Wakeup
 
 of_the_task: ContextVar[str] = ContextVar("of_the_task", default="nobody's")
@@ -140,6 +141,38 @@ async def test_nothing_of_a_task_is_kept() -> None:
     del task
     await asyncio.sleep(0)
     assert kept[0]() is None
+
+
+class Quiet(asyncio.Transport):
+    """A transport that takes what is written."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_answer_goes_on_in_the_callback_that_brings_it() -> None:
+    connection = Connection(asyncio.get_running_loop(), 65536, lambda _: None)
+    connection.connection_made(Quiet())
+    connection.start("GET", b"GET / HTTP/1.1\r\n\r\n", 5, 5)
+    taken: list[bytes] = []
+
+    async def taking() -> None:
+        await connection.changed()
+        taken.append(connection.take())
+
+    def bring() -> None:
+        connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        taken.append(b"brought")
+
+    task = asyncio.create_task(taking())
+    await asyncio.sleep(0)
+    from_the_loop(bring)
+    await task
+    await asyncio.sleep(0)
+    assert taken == [b"{}", b"brought"]
 
 
 async def test_it_is_like_a_future_of_its_loop() -> None:
